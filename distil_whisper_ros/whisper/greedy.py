@@ -1,0 +1,210 @@
+"""Our own greedy decoding of a Whisper: the tokens of transformers' generation, and less work.
+
+For one token at a time the arithmetic is small, and most of `model.generate` is overhead: here the
+queries, keys and values are one product, the keys and values of the audio are computed once, the
+caches are allocated once, and on a CPU every product, that with the vocabulary included, may be in
+dynamic int8. The probabilities of the tokens and the attention to the audio are by-products, for
+which transformers would need a second pass.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from ..work import Turn
+from .decoded import Decoded, Task
+from .layers import Heads
+from .precision import product
+from .tokens import Tokens
+from .window import is_hopeless
+
+DOUBT = 16  # tokens after which a text is looked at
+
+
+class _Layer:
+    """One layer of the decoder."""
+
+    def __init__(self, layer: Any, int8: bool) -> None:
+        own, other = layer.self_attn, layer.encoder_attn
+        self.heads = Heads(own)
+        self.qkv = product((own.q_proj, own.k_proj, own.v_proj), int8)
+        self.own_out = product((own.out_proj,), int8)
+        self.query = product((other.q_proj,), int8)
+        self.audio = product((other.k_proj, other.v_proj), int8)
+        self.other_out = product((other.out_proj,), int8)
+        self.up, self.down = product((layer.fc1,), int8), product((layer.fc2,), int8)
+        self.norms = (
+            layer.self_attn_layer_norm,
+            layer.encoder_attn_layer_norm,
+            layer.final_layer_norm,
+        )
+        self.activation = layer.activation_fn
+
+
+@dataclass
+class _State:
+    """What decoding keeps from token to token."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    audio: list[tuple[torch.Tensor, torch.Tensor]]
+    queries: list[list[torch.Tensor]]
+    """For each layer that follows the audio, the queries of its heads at each step."""
+    length: int = 0
+
+
+class Greedy:
+    """Decodes with the weights of a WhisperForConditionalGeneration."""
+
+    def __init__(
+        self, model: Any, tokens: Tokens, heads: dict[int, list[int]], int8: bool = False
+    ) -> None:
+        """`heads` are those that follow the audio, by layer."""
+        decoder = model.get_decoder()
+        self._special = tokens
+        self._tokens, self._positions = decoder.embed_tokens, decoder.embed_positions.weight
+        self._layers = [_Layer(layer, int8) for layer in decoder.layers]
+        self._norm = decoder.layer_norm
+        self._vocabulary = product((model.proj_out,), int8)
+        self._heads = heads
+        self._longest = model.config.max_target_positions
+        generation = model.generation_config
+        size, device = model.config.vocab_size, self._positions.device
+        self._forbidden = mask(generation.suppress_tokens, size, device)
+        self._forbidden_first = mask(generation.begin_suppress_tokens, size, device)
+        # Each look at whether all texts have ended waits for a GPU.
+        self._look = 1 if device.type == 'cpu' else 4
+
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Return whether the model is built as this decoder expects."""
+        decoder = model.get_decoder()
+        scaled = getattr(model.config, 'scale_embedding', False)
+        return type(model).__name__ == 'WhisperForConditionalGeneration' and not (
+            scaled or hasattr(decoder, 'project_in') or hasattr(decoder, 'adapter')
+        )
+
+    def decode(self, states: torch.Tensor, task: Task, turn: Turn) -> list[Decoded]:
+        """Decode each of the encoder's states, shape (batch, positions, width)."""
+        rows, end = len(states), self._special.end
+        start = [*task.before, *task.prefix]
+        room = max(1, min(task.room, self._longest - len(start)))
+        state = self._begin(states, len(start) + room)
+        first = torch.tensor([start] * rows, device=states.device)
+        hidden = self._step(first, state, task.follow)
+        silence = self._logits(hidden[:, len(task.before)]).softmax(-1)[:, self._special.no_speech]
+        logits = self._logits(hidden[:, -1])
+        tokens: list[torch.Tensor] = []
+        scores: list[torch.Tensor] = []
+        done = torch.zeros(rows, dtype=torch.bool, device=states.device)
+        for index in range(room):
+            turn.check()
+            allowed = logits + self._forbidden
+            if not index:
+                allowed = allowed + self._forbidden_first
+            chosen = allowed.argmax(-1)
+            scores.append(logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1))
+            tokens.append(chosen)
+            done = done | (chosen == end)
+            if index % self._look == self._look - 1 and bool(done.all()):
+                break
+            if task.doubt and index % DOUBT == DOUBT - 1 and _all_hopeless(tokens, scores):
+                break
+            if index + 1 < room:
+                logits = self._logits(self._step(chosen[:, None], state, task.follow)[:, -1])
+        return self._results(state, tokens, scores, silence, len(start), task.follow)
+
+    def _results(
+        self,
+        state: '_State',
+        tokens: list[torch.Tensor],
+        scores: list[torch.Tensor],
+        silence: torch.Tensor,
+        begun: int,
+        follow: bool,
+    ) -> list[Decoded]:
+        ids, values = torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist()
+        attention = self._attention(state) if follow else None
+        results = []
+        for row, (its_ids, its_values) in enumerate(zip(ids, values)):
+            end = self._special.end
+            count = its_ids.index(end) if end in its_ids else len(its_ids)
+            followed = None
+            if attention is not None:
+                followed = attention[row, :, begun - 1 : begun + count]
+                if followed.shape[1] <= count:  # the end did not come: its row is the last one's
+                    followed = torch.cat((followed, followed[:, -1:]), 1)
+            results.append(
+                Decoded(
+                    its_ids[:count],
+                    its_values[: count + 1],
+                    float(silence[row]),
+                    end in its_ids,
+                    followed,
+                )
+            )
+        return results
+
+    def _begin(self, states: torch.Tensor, length: int) -> _State:
+        rows = len(states)
+        audio, keys, values = [], [], []
+        for layer in self._layers:
+            key, value = layer.heads.split(layer.audio(states), 2)
+            audio.append((key.contiguous(), value.contiguous()))
+            shape = (rows, layer.heads.count, length, layer.heads.width)
+            keys.append(states.new_empty(shape))
+            values.append(states.new_empty(shape))
+        return _State(keys, values, audio, [[] for _ in self._layers])
+
+    def _step(self, tokens: torch.Tensor, state: _State, follow: bool) -> torch.Tensor:
+        """Take tokens, shape (batch, length); return the hidden states of each."""
+        begin, count = state.length, tokens.shape[1]
+        x = self._tokens(tokens) + self._positions[begin : begin + count]
+        for index, layer in enumerate(self._layers):
+            query, key, value = layer.heads.split(layer.qkv(layer.norms[0](x)), 3)
+            keys, values = state.keys[index], state.values[index]
+            keys[:, :, begin : begin + count] = key
+            values[:, :, begin : begin + count] = value
+            attended = functional.scaled_dot_product_attention(
+                query,
+                keys[:, :, : begin + count],
+                values[:, :, : begin + count],
+                is_causal=count > 1,
+            )
+            x = x + layer.own_out(layer.heads.join(attended))
+            (query,) = layer.heads.split(layer.query(layer.norms[1](x)), 1)
+            if follow and index in self._heads:
+                state.queries[index].append(query[:, self._heads[index]])
+            attended = functional.scaled_dot_product_attention(query, *state.audio[index])
+            x = x + layer.other_out(layer.heads.join(attended))
+            x = x + layer.down(layer.activation(layer.up(layer.norms[2](x))))
+        state.length += count
+        return self._norm(x)
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self._vocabulary(hidden).float()
+
+    def _attention(self, state: _State) -> torch.Tensor:
+        """Return the logits of the attention, shape (batch, heads, tokens, positions)."""
+        parts = []
+        for index, heads in self._heads.items():
+            queries = torch.cat(state.queries[index], 2)
+            keys = state.audio[index][0][:, heads]
+            parts.append(queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]))
+        return torch.cat(parts, 1).float()
+
+
+def _all_hopeless(tokens: list[torch.Tensor], scores: list[torch.Tensor]) -> bool:
+    rows = zip(torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist())
+    return all(is_hopeless(its_tokens, its_scores) for its_tokens, its_scores in rows)
+
+
+def mask(tokens: Sequence[int] | None, size: int, device: torch.device) -> torch.Tensor:
+    """Return what is added to logits so that these tokens are never chosen."""
+    result = torch.zeros(size, device=device)
+    result[list(tokens or ())] = -math.inf
+    return result

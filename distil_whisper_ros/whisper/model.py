@@ -1,0 +1,109 @@
+"""A loaded Whisper: it turns samples into the encoder's states, and these into tokens.
+
+The parts are those of the Distil-Whisper model card (AutoModelForSpeechSeq2Seq, AutoProcessor,
+safetensors, `low_cpu_mem_usage`), called one by one where the card's pipeline hides them: the
+guard needs the token probabilities and the no-speech probability, which the pipeline drops. The
+card leaves the beams to the pipeline, whose default is 5; here 1 is chosen, see `model.beams`.
+
+Works with transformers 4.46 and newer.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
+
+from ..audio import SAMPLE_RATE, Samples
+from ..work import Turn
+from .decoded import Decoded, following_heads, Task
+from .encoder import Encoder
+from .generation import Generation
+from .greedy import Greedy
+from .precision import has_whole_int8
+from .tokens import Tokens
+from .window import WHOLE
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+class Whisper:
+    """The model, and the ways of encoding and decoding with it."""
+
+    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, int8: bool) -> None:
+        """Load a checkpoint from its folder; `int8` is for products, on a CPU."""
+        self.device, self.dtype = device, dtype
+        self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        self.model = model = self._load(folder)
+        self.tokens = Tokens.of(model.generation_config)
+        heads = following_heads(model)
+        self.generation = Generation(model, self.tokens, heads)
+        self.greedy = self.encoder = None
+        if Greedy.fits(model):
+            self.encoder = Encoder(model, int8 and has_whole_int8())
+            self.greedy = Greedy(model, self.tokens, heads, int8)
+
+    def _load(self, folder: Path) -> Any:
+        # transformers 4.56 renamed the argument.
+        version = tuple(int(part) for part in transformers.__version__.split('.')[:2])
+        dtype = 'dtype' if version >= (4, 56) else 'torch_dtype'
+        model = AutoModelForSpeechSeq2Seq.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=True,
+            **{dtype: self.dtype},
+        )
+        return model.to(self.device).eval()
+
+    @property
+    def width(self) -> int:
+        """The width of its vectors, by which its size is known."""
+        return self.model.config.d_model
+
+    @property
+    def longest(self) -> int:
+        """The most tokens that its decoder holds, those of the prompt included."""
+        return self.model.config.max_target_positions
+
+    def features(self, batch: Sequence[Samples], window: int) -> torch.Tensor:
+        """Return the log-mel spectra of so many samples, shape (batch, bands, frames)."""
+        return self.processor.feature_extractor(
+            list(batch),
+            sampling_rate=SAMPLE_RATE,
+            return_tensors='pt',
+            padding='max_length',
+            max_length=window,
+        ).input_features.to(self.device, self.dtype)
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the encoder's states, shape (batch, positions, width)."""
+        if self.encoder is not None:
+            return self.encoder(features)
+        return self.model.get_encoder()(features).last_hidden_state
+
+    def window(self, wanted: int) -> int:
+        """Return the samples that can be encoded at once: the wanted ones, or 30 s."""
+        return WHOLE if self.encoder is None else wanted
+
+    def decode(self, states: torch.Tensor, task: Task, turn: Turn) -> list[Decoded]:
+        """Decode a text for each of the encoder's states: here the strategy is chosen."""
+        ours = self.greedy if task.beams == 1 else None
+        return (ours or self.generation).decode(states, task, turn)
+
+    def language(self, states: torch.Tensor) -> str:
+        """Return the code of the likeliest language of the first of the encoder's states."""
+        logits = self.generation.logits(states[:1], [[self.tokens.start]])[0, 0]
+        codes = list(self.tokens.languages)
+        ids = torch.tensor([self.tokens.languages[code] for code in codes], device=self.device)
+        return codes[int(logits[ids].argmax())]
+
+    def prompt(self, text: str) -> list[int]:
+        """Return the tokens of a prompt, at most half of what the decoder holds."""
+        if not text:
+            return []
+        first, *rest = self.processor.get_prompt_ids(text).tolist()
+        return [first, *rest[-(self.longest // 2 - 1) :]]
