@@ -1,0 +1,112 @@
+"""Recordings: WAV, FLAC, OGG and whatever else libsndfile reads, as samples or as a source."""
+
+from collections import deque
+from pathlib import Path
+import time
+
+import numpy as np
+import soundfile
+
+from .audio import Frame, FRAME_DURATION, Framer, Health, level, SAMPLE_RATE, Samples
+from .errors import FileError
+from .resample import resample
+
+
+def read_recording(path: str | Path) -> Samples:
+    """Return a recording in the one format, or raise a FileError that names the file."""
+    path = Path(path).expanduser()
+    if path.is_dir() or not path.exists():
+        kind = 'is a folder' if path.is_dir() else 'does not exist'
+        raise FileError(f'the recording {path} {kind}: name a WAV, FLAC or OGG file')
+    try:
+        block, rate = soundfile.read(path, dtype='float32', always_2d=True)
+    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        raise FileError(
+            f'{path} is not a recording that can be read ({str(error).split(": ")[-1]}): '
+            'use WAV, FLAC or OGG'
+        ) from error
+    if not len(block):
+        raise FileError(f'the recording {path} is empty: it has no samples')
+    if not np.isfinite(block).all():
+        raise FileError(
+            f'the recording {path} has samples that are not numbers (NaN or infinite): record '
+            'or convert it again'
+        )
+    return resample(np.asarray(block, np.float32), rate)
+
+
+def write_recording(path: Path, samples: Samples) -> None:
+    """Write samples in the one format as 16-bit WAV."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, SAMPLE_RATE, subtype='PCM_16')
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise FileError(f'{path} cannot be written: {error}') from error
+
+
+class AudioFile:
+    """An AudioSource that hears a recording from its beginning at each request."""
+
+    def __init__(self, path: str, realtime: bool = False) -> None:
+        """With `realtime`, frames come as fast as they were spoken."""
+        self._path = path
+        self._realtime = realtime
+        self._recording: list[Frame] = []
+        self._frames: deque[Frame] = deque()
+        self._began = 0.0
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come as fast as they were spoken."""
+        return self._realtime
+
+    def open(self) -> None:
+        """Read the whole recording; raise a FileError if that cannot be done."""
+        if not self._path:
+            raise FileError(
+                'audio.file is empty: name the recording that audio.source "file" hears'
+            )
+        samples = read_recording(self._path)
+        framer = Framer()
+        self._recording = [*framer.push(samples, 0.0), *framer.flush()]
+
+    def begin(self) -> None:
+        """Start the recording over."""
+        self._began = time.time()
+        if not self._realtime:  # as if it had been spoken just now
+            self._began -= len(self._recording) * FRAME_DURATION
+        self._frames = deque(self._recording)
+
+    def read(self) -> Frame | None:
+        """Return the next frame; raise EOFError behind the last."""
+        if not self._frames:
+            raise EOFError
+        wait = self._began + self._frames[0].time + FRAME_DURATION - time.time()
+        if wait > 0:
+            time.sleep(min(wait, 0.1))
+            if wait > 0.1:
+                return None
+        try:
+            frame = self._frames.popleft()
+        except IndexError:  # it was closed meanwhile
+            raise EOFError from None
+        return Frame(frame.samples, self._began + frame.time)
+
+    def end(self) -> None:
+        """Stop the recording."""
+        self._frames.clear()
+
+    def close(self) -> None:
+        """Forget the recording."""
+        self._frames.clear()
+
+    def health(self) -> Health:
+        """Return which recording is open."""
+        loudest = max((level(f.samples) for f in self._recording), default=-120.0)
+        return Health(
+            name=self._path,
+            open=bool(self._recording),
+            sample_rate=SAMPLE_RATE,
+            channels=1,
+            level=loudest,
+        )

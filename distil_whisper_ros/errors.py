@@ -1,0 +1,48 @@
+"""What can go wrong, for people to read.
+
+SpeechError            one sentence that names what was wrong and what would be right
+├── SettingError       a parameter has a value that cannot be used
+├── AudioError
+│   ├── DeviceError    the microphone is unknown, refuses, hangs, or is gone
+│   └── FileError      a recording is missing, or is not a recording
+├── ModelError         the model is missing, unsafe, incomplete, not Whisper, or too large
+└── RequestError
+    ├── BusyError      another request is under way
+    └── InactiveError  the recognizer is not active
+"""
+
+
+class SpeechError(Exception):
+    """Something that a person can put right; its text is one line."""
+
+
+class SettingError(SpeechError):
+    """A parameter has a value that cannot be used."""
+
+
+class AudioError(SpeechError):
+    """The audio cannot be had."""
+
+
+class DeviceError(AudioError):
+    """The microphone is unknown, refuses, hangs, or is gone."""
+
+
+class FileError(AudioError):
+    """A recording is missing, or is not a recording."""
+
+
+class ModelError(SpeechError):
+    """The model is missing, unsafe, incomplete, not Whisper, or too large."""
+
+
+class RequestError(SpeechError):
+    """A request cannot be taken now."""
+
+
+class BusyError(RequestError):
+    """Another request is under way."""
+
+
+class InactiveError(RequestError):
+    """The recognizer is not active."""

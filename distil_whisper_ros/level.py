@@ -1,0 +1,53 @@
+"""Whether a microphone delivers what one can hear: zeros, clipping, and how loud it is."""
+
+import numpy as np
+
+from .audio import frame_count, FRAME_DURATION, level, Samples
+
+ZEROS_AFTER = 3.0  # s of digital silence, which no real microphone delivers
+CLIPPED = 0.999  # of full scale
+CLIPPING = 0.01  # share of the samples of a second from which it is heard as distortion
+QUIET = -50.0  # dBFS: Silero and Whisper begin to miss words below
+
+
+class LevelMeter:
+    """Follows the frames of a microphone."""
+
+    def __init__(self) -> None:
+        self._recent = np.zeros(0, np.float32)
+        self._zeros = 0
+        self._clipped = 0.0
+        self.level = -120.0
+        """Of the last tenth of a second, in dBFS."""
+
+    def push(self, frame: Samples) -> None:
+        """Take the next frame."""
+        self._zeros = 0 if frame.any() else self._zeros + 1
+        share = float(np.mean(np.abs(frame) >= CLIPPED))
+        self._clipped += (share - self._clipped) * FRAME_DURATION  # over about a second
+        self._recent = np.concatenate((self._recent[-2 * len(frame) :], frame))
+        self.level = level(self._recent)
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the signal, in one sentence; or empty."""
+        if self._zeros >= frame_count(ZEROS_AFTER):
+            return (
+                'the microphone delivers only zeros: it is muted, or it is not the one that is '
+                'spoken into'
+            )
+        if self._clipped > CLIPPING:
+            return 'the microphone clips: turn its volume down'
+        return ''
+
+
+def quiet_hint(loudest: float) -> str:
+    """Say that the microphone is too quiet, if the loudest level in dBFS was; or return ''."""
+    if loudest <= -119:
+        return 'the microphone delivered only zeros'
+    if loudest < QUIET:
+        return (
+            f"the loudest sound had {loudest:.0f} dBFS: turn the microphone's volume up, or "
+            'choose another one'
+        )
+    return ''

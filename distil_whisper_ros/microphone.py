@@ -1,0 +1,176 @@
+"""The microphone: starts `capture.py` in a process of its own, and turns its blocks into frames.
+
+The stream is open from `open` to `close`, and the last `pre_roll` seconds are kept, so that an
+utterance begins before its request came. A device that hangs or disappears ends the utterance
+with a DeviceError, is killed, and is opened again until it is back.
+"""
+
+from collections.abc import Callable
+import json
+import os
+from pathlib import Path
+import select
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+
+from .audio import Framer, SAMPLE_RATE
+from .capture import BLOCK, FAILED, GONE, HEADER, OPENED
+from .errors import DeviceError
+from .live import LiveSource
+from .resample import Resampler
+from .settings import MicrophoneSettings
+
+OPENING = 15.0  # s until the device must have answered: PulseAudio takes 2 s, a busy Jetson more
+SILENT = 3.0  # s without a block, which come each 0.032 s, after which the device hangs
+OVERFLOW_SHOWN = 10.0  # s for which an overflow is a problem to report
+
+
+class Microphone(LiveSource):
+    """An AudioSource from a real device."""
+
+    def __init__(
+        self, settings: MicrophoneSettings, on_change: Callable[[str], None] = lambda problem: None
+    ) -> None:
+        """`on_change` is told each new problem, and '' when all is well again."""
+        super().__init__(settings.device, settings.pre_roll, on_change)
+        self._settings = settings
+        self._closing = threading.Event()
+        self._answered = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._overflowed = -OVERFLOW_SHOWN  # when, on the monotonic clock
+
+    def open(self) -> None:
+        """Start the stream; raise a DeviceError if the device refuses."""
+        self._closing.clear()
+        self._answered.clear()
+        self._well, self._problem = False, ''
+        self._thread = threading.Thread(target=self._run, name='microphone', daemon=True)
+        self._thread.start()
+        self._answered.wait(OPENING + 1)
+        if not self._well:
+            problem = self._problem
+            self.close()
+            raise DeviceError(problem)
+
+    def close(self) -> None:
+        """Stop the stream and end the child process."""
+        self._closing.set()
+        child, thread = self._child, self._thread
+        if child is not None:
+            end(child)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        with self._condition:
+            self._frames.clear()
+            self._well = False
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._stream()
+            except DeviceError as error:
+                if not self._closing.is_set():
+                    self.fail(str(error))
+                    self._answered.set()
+            finally:
+                if self._child is not None:
+                    end(self._child)
+            if not self._well:
+                return  # it never worked: open() says why
+            self._closing.wait(self._settings.reopen_period)
+            self._restarts += not self._closing.is_set()
+
+    def _stream(self) -> None:
+        """Start a child and take its blocks until it fails."""
+        child = self._child = start(self._settings)
+        framer, overflows, flows = Framer(), 0, False
+        opened, resampler = {}, Resampler(SAMPLE_RATE)
+        while not self._closing.is_set():
+            kind, seconds, count, payload = receive(child, SILENT if flows else OPENING)
+            if kind == OPENED:
+                opened = json.loads(payload)
+                resampler = Resampler(opened['sample_rate'])
+            elif kind == BLOCK:
+                if not flows:  # a device may open and yet deliver nothing for seconds
+                    self._name, self._channels = opened['name'], opened['channels']
+                    self._sample_rate = opened['sample_rate']
+                    self.recover()
+                    self._answered.set()
+                    flows = True
+                block = np.frombuffer(payload, np.float32).reshape(-1, opened['channels'])
+                if not np.isfinite(block).all():
+                    block = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
+                if count != overflows:
+                    self._overflows += count - overflows
+                    self._overflowed = time.monotonic()
+                    overflows = count
+                self.deliver(framer.push(resampler.push(block), seconds))
+            elif kind in (FAILED, GONE):
+                raise DeviceError(payload.decode())
+
+    def whats_wrong(self) -> str:
+        """Return the device's problem, or the signal's, or ''."""
+        problem = super().whats_wrong()
+        if not problem and time.monotonic() - self._overflowed < OVERFLOW_SHOWN:
+            return (
+                'the microphone overflowed and samples were lost: this machine is too busy, or '
+                'the device too slow'
+            )
+        return problem
+
+
+def start(settings: MicrophoneSettings) -> 'subprocess.Popen[bytes]':
+    """Start the child process."""
+    wanted = {
+        'device': settings.device,
+        'sample_rate': settings.sample_rate,
+        'channels': settings.channels,
+    }
+    package = Path(__file__).resolve().parent
+    path = os.pathsep.join(filter(None, (str(package.parent), os.environ.get('PYTHONPATH'))))
+    return subprocess.Popen(
+        [sys.executable, '-m', f'{package.name}.capture', json.dumps(wanted)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # ALSA writes pages about devices that nobody asked for.
+        stderr=None if os.environ.get('DISTIL_WHISPER_ALSA_MESSAGES') else subprocess.DEVNULL,
+        env={**os.environ, 'PYTHONPATH': path},
+    )
+
+
+def receive(child: 'subprocess.Popen[bytes]', timeout: float) -> tuple[bytes, float, int, bytes]:
+    """Return the child's next message, or raise a DeviceError after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    kind, seconds, count, length = HEADER.unpack(_exactly(child, HEADER.size, deadline))
+    return kind, seconds, count, _exactly(child, length, deadline)
+
+
+def _exactly(child: 'subprocess.Popen[bytes]', size: int, deadline: float) -> bytes:
+    assert child.stdout is not None
+    data = b''
+    while len(data) < size:
+        left = max(0.0, deadline - time.monotonic())
+        ready, _, _ = select.select([child.stdout], [], [], left)
+        if not ready:
+            raise DeviceError('the microphone does not answer; it is opened anew')
+        part = os.read(child.stdout.fileno(), size - len(data))
+        if not part:
+            raise DeviceError("the microphone's process ended; it is started anew")
+        data += part
+    return data
+
+
+def end(child: 'subprocess.Popen[bytes]') -> None:
+    """End the child process, also one that hangs."""
+    assert child.stdin is not None
+    try:
+        child.stdin.close()  # asks it to end
+        child.wait(0.5)
+    except (OSError, subprocess.TimeoutExpired):
+        child.kill()
+        child.wait()
