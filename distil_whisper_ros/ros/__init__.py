@@ -1,0 +1,1 @@
+"""The ROS node: parameters in, messages out. What it does is in the package above."""
