@@ -1,0 +1,1 @@
+"""The command-line tools: ROS executables and console scripts."""
