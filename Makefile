@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench container-test setup setup-test clean
+
+MODEL ?= $(CURDIR)/models/tiny.en
+MICROPHONE ?=
+PYTEST_ARGUMENTS ?=
+
+help: ## Show what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 24
+
+run: setup ## Hear a person and print the text [MICROPHONE=default] [MODEL=distil-whisper/distil-medium.en]
+	@tools/with_ros python tools/demo.py --model '$(MODEL)' --microphone '$(MICROPHONE)'
+
+test: setup-test lint ## Run every test
+	@tools/with_ros python -m pytest $(PYTEST_ARGUMENTS)
+
+lint: setup-test ## Check format and types
+	@tools/with_ros black --quiet --check $(SOURCES) || { tools/with_ros black --diff -q $(SOURCES); exit 1; }
+	@tools/with_ros ruff check --quiet $(SOURCES)
+	@tools/with_ros pyright
+
+bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
+	@tools/with_ros python benchmarks/latency.py
+
+container-test: setup-test ## Build the container on a stand-in for the Jetson image, and let it hear (root)
+	@docker/test/run
+
+setup: ## Install what make run needs
+	@tools/setup.sh run
+
+setup-test: ## Install what tests and benchmarks need
+	@tools/setup.sh test
+
+clean: ## Remove all that was built and installed here
+	rm -rf .venv models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results
+
+SOURCES := distil_whisper_ros launch examples tests tools benchmarks setup.py
