@@ -1,0 +1,39 @@
+"""What the tests share: the tools on the path, and a robot to try things on."""
+
+from pathlib import Path
+import sys
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in ('tools', 'benchmarks'):
+    sys.path.insert(0, str(ROOT / folder))
+
+
+@pytest.fixture(scope='session')
+def transcriber():
+    """Load the small real Whisper once, as exact as it can be."""
+    from robot import MODEL
+
+    from distil_whisper_ros.settings import ModelSettings
+    from distil_whisper_ros.transcriber import Transcriber
+
+    return Transcriber(ModelSettings(id=str(MODEL), dtype='float32', window_margin=30.0))
+
+
+@pytest.fixture(scope='module')
+def room():
+    """Be in a room with a virtual microphone, for a whole file of tests."""
+    from robot import VirtualMicrophone
+
+    with VirtualMicrophone() as virtual:
+        yield virtual
+
+
+@pytest.fixture
+def microphone():
+    """Be in a quiet room with a virtual microphone."""
+    from robot import VirtualMicrophone
+
+    with VirtualMicrophone() as virtual:
+        yield virtual

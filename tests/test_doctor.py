@@ -1,0 +1,50 @@
+"""The doctor finds what is well, and says what to do about what is not."""
+
+import os
+import subprocess
+
+from robot import executable, isolation, MODEL, VirtualMicrophone
+
+
+def doctor(*words: str, **environment: str):
+    return subprocess.run(
+        [str(executable('doctor')), *words],
+        env={**os.environ, **isolation(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_all_is_well():
+    with VirtualMicrophone(noise=-40) as room:
+        done = doctor('--model', str(MODEL), **room.environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'all is well' in done.stdout
+    assert 'FIX' not in done.stdout
+    assert 'DDS carries messages' in done.stdout
+    assert 'microphone "default": 16000 Hz, 1 channels, loudest in two seconds -4' in done.stdout
+    assert f'model {MODEL} is complete' in done.stdout
+
+
+def test_each_problem_has_its_cure(tmp_path):
+    nowhere = {'HOME': str(tmp_path), 'HF_HOME': str(tmp_path)}
+    done = doctor('--model', 'openai/whisper-tiny.en', **nowhere)
+    assert done.returncode == 1
+    assert 'FIX  microphone: there is no microphone: plug one in' in done.stdout
+    assert "FIX  model.id 'openai/whisper-tiny.en' is not in the cache" in done.stdout
+    assert '-> ros2 run distil_whisper_ros fetch_model openai/whisper-tiny.en' in done.stdout
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_microphone_that_is_muted():
+    with VirtualMicrophone(noise=-200) as room:
+        done = doctor('--model', str(MODEL), **room.environment)
+    assert done.returncode == 1
+    assert '-> the microphone delivered only zeros' in done.stdout
+
+
+def test_it_explains_itself():
+    done = doctor('--help')
+    assert done.returncode == 0
+    assert 'examples:' in done.stdout

@@ -1,0 +1,122 @@
+"""The examples, as a robot runs them: people's and synthetic speech in, Twist messages out."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+
+from distil_whisper_msgs.msg import RecognizerState, Transcript
+from geometry_msgs.msg import Twist
+import numpy as np
+import pytest
+from robot import goforward, RATE, robot, ROOT, spoken, VirtualMicrophone, wait_for
+
+sys.path.insert(0, str(ROOT / 'examples'))
+
+from drive import Motion, SPEED, TURN_RATE, understand, wants_stop  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ('text', 'motion'),
+    [
+        ('Go forward 10 meters.', Motion(linear=SPEED, duration=20.0)),
+        ('go forward ten meters', Motion(linear=SPEED, duration=20.0)),
+        ('Go back two meters', Motion(linear=-SPEED, duration=4.0)),
+        ('Go forward 50 centimeters.', Motion(linear=SPEED, duration=1.0)),
+        ('Turn left.', Motion(angular=TURN_RATE, duration=math.pi / 2 / TURN_RATE)),
+        ('turn right 45 degrees', Motion(angular=-TURN_RATE, duration=math.pi / 4 / TURN_RATE)),
+        ('Stop!', Motion()),
+        ('Please stop, go forward no more', Motion()),
+        ('Go somewhere and do something.', None),
+        ('That is right.', None),
+        ('', None),
+    ],
+)
+def test_texts_become_motions(text, motion):
+    understood = understand(text)
+    if motion is None:
+        assert understood is None
+        return
+    assert understood is not None
+    assert understood.linear == motion.linear
+    assert understood.angular == motion.angular
+    assert understood.duration == pytest.approx(motion.duration)
+
+
+def test_the_stop_word_is_a_word():
+    assert wants_stop('and STOP')
+    assert not wants_stop('the bus stopped at the stoplight')
+
+
+@pytest.fixture(scope='module')
+def driven():
+    with VirtualMicrophone() as room, robot(environment=room.environment) as (client, _):
+        client.wait_state('ready')
+        driver = subprocess.Popen([sys.executable, str(ROOT / 'examples' / 'drive.py')])
+        twists: list[tuple[float, Twist]] = []
+
+        def take(message: Twist) -> None:
+            twists.append((time.time(), message))
+
+        client.node.create_subscription(Twist, 'cmd_vel', take, 100)
+        client.wait_state('waiting')
+        try:
+            yield client, room, twists
+        finally:
+            driver.terminate()
+            driver.wait(10)
+
+
+def pause() -> np.ndarray:
+    return np.zeros(RATE, np.float32)
+
+
+def test_a_person_drives_and_the_stop_word_works_within_a_second(driven):
+    client, room, twists = driven
+    room.say(np.concatenate((goforward(), pause())))
+    wait_for(lambda: twists, 10, 'the first Twist')
+    assert twists[-1][1].linear.x == SPEED
+    latencies = []
+    for _ in range(3):
+        wait_for(lambda: twists and twists[-1][1].linear.x == SPEED, 15, 'driving')
+        stop = spoken('stop', 'en-us', 130)
+        sound = np.flatnonzero(abs(stop) > 0.02)
+        room.say(stop[: sound[-1]], wait=True)
+        ended = time.time()  # the player returns when the last sample was played
+        wait_for(lambda: twists[-1][1].linear.x == 0, 10, 'the stop')
+        latencies.append(twists[-1][0] - ended)
+        time.sleep(1.5)
+        room.say(np.concatenate((goforward(), pause())))
+    print(f'from the end of "stop" to the zero Twist: {latencies} s')
+    assert sorted(latencies)[1] < 1.0
+
+
+def test_synthetic_speech_turns(driven):
+    client, room, twists = driven
+    room.say(np.concatenate((spoken('stop', 'en-us', 130), pause())))
+    twists.clear()
+    room.say(np.concatenate((spoken('Turn left, please.', 'en-us', 140), pause())))
+    wait_for(lambda: any(t.angular.z == TURN_RATE for _, t in twists), 10, 'turning')
+    assert all(t.linear.x == 0 for _, t in twists)
+
+
+def fields(kind) -> dict[str, str]:
+    return kind.get_fields_and_field_types()
+
+
+def test_the_foxglove_layout_shows_what_is_published():
+    layout = json.loads((ROOT / 'examples' / 'foxglove.json').read_text())
+    panels = layout['configById']
+    text = json.dumps(panels)
+    for path, kind in (
+        ('/speech/state', RecognizerState),
+        ('/speech/transcript', Transcript),
+    ):
+        assert path in text
+        for used in [part.split('"')[0] for part in text.split(path + '.')[1:]]:
+            assert used.split('.')[0].split('[')[0] in fields(kind), used
+    shown = json.dumps(layout['layout'])
+    assert all(name in shown for name in panels)
+    assert os.path.getsize(ROOT / 'examples' / 'foxglove.json') < 10_000
