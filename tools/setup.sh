@@ -16,9 +16,8 @@ done_before() {
   local step=$1 sum
   shift
   sum=$(cat -- "$@" /dev/null | sha256sum | cut -d' ' -f1)
-  [ "$(cat "$stamps/$step" 2>/dev/null)" = "$sum" ] && return 0
   pending=$sum
-  return 1
+  [ "$(cat "$stamps/$step" 2>/dev/null)" = "$sum" ]
 }
 mark() { mkdir -p "$stamps" && echo "$pending" >"$stamps/$1"; }
 
@@ -147,8 +146,10 @@ build_workspace() {
   local sources
   mapfile -t sources < <(find ros2_ws/src/distil_whisper_msgs -type f | sort)
   sources+=(package.xml setup.py setup.cfg)
-  done_before workspace "${sources[@]}" && [ -f ros2_ws/install/setup.bash ] && return
+  done_before workspace "${sources[@]}" && [ -d ros2_ws/install/distil_whisper_ros ] && return
   local sum=$pending
+  [ -d ros2_ws/src/distil_whisper_ros ] || fail 'ros2_ws/src/distil_whisper_ros is not a link to \
+the package: ln -sfn ../.. ros2_ws/src/distil_whisper_ros'
   touch $venv/local_setup.sh # colcon looks for it in each prefix
   say 'colcon build: distil_whisper_msgs and distil_whisper_ros (about a minute)'
   repair_cmake_files
