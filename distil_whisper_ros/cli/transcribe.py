@@ -14,6 +14,7 @@ from ..guard import believed
 from ..settings import GuardSettings, ModelSettings, UtteranceSettings
 from ..subtitles import cues, srt, vtt
 from ..transcript import Hypothesis, Utterance
+from ..vad import VoiceActivity
 from ..work import Turn
 
 EXAMPLES = """\
@@ -75,8 +76,6 @@ class Parts(Turn):
 
 def hear(path: Path, shown: Shown) -> Utterance:
     """Return a recording with its voice activity."""
-    from ..vad import VoiceActivity
-
     samples = read_recording(path)
     activity, framer = VoiceActivity(), Framer()
     speech = []

@@ -16,6 +16,7 @@ from ..recognizer import Recognizer
 from ..request import Request
 from ..settings import Settings
 from ..transcript import State, Transcript
+from ..vad import VoiceActivity
 from ..work import Worker
 from .interface import Publications
 from .lifecycle import ManagedNode, transition
@@ -75,7 +76,6 @@ class SpeechRecognizer(ManagedNode):
         settings = self._knobs.settings
         self.on_progress('loading PyTorch', 0.0)
         from ..transcriber import Transcriber
-        from ..vad import VoiceActivity
 
         started = time.monotonic()
         self._transcriber = Transcriber(settings.model, self.on_progress)
@@ -94,8 +94,6 @@ class SpeechRecognizer(ManagedNode):
     def on_activate(self, state) -> TransitionCallbackReturn:
         """Open the microphone."""
         assert self._transcriber is not None and self._worker is not None
-        from ..vad import VoiceActivity
-
         settings = self._knobs.settings
         self._source = self._make_source(settings)
         recognizer = Recognizer(
