@@ -9,7 +9,6 @@ profile: what each part of a frame's path takes by itself, as a share of the 32 
 """
 
 import argparse
-import os
 from pathlib import Path
 import subprocess
 import time
@@ -26,9 +25,9 @@ from distil_whisper_ros.vad import VoiceActivity
 
 
 def processor_time(process: int) -> float:
-    """Return the seconds of processor time that a process took so far."""
-    fields = Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+    """Return the seconds of processor time that a process took so far, from the scheduler."""
+    threads = Path(f'/proc/{process}/task').iterdir()
+    return sum(int((each / 'schedstat').read_text().split()[0]) for each in threads) / 1e9
 
 
 def whole(seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import math
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +48,10 @@ class Health:
 
 class AudioSource(Protocol):
     """Where frames come from. One thread begins, reads and ends; any may open and close."""
+
+    patient: bool
+    """Set while nobody speaks: frames may come a little late, several at once, which costs less.
+    `begin` takes it back."""
 
     @property
     def live(self) -> bool:
@@ -116,7 +121,14 @@ def frame_count(seconds: float) -> int:
 
 def level(samples: Samples) -> float:
     """Return the root mean square in dBFS: 0 is full scale, -120 is silence."""
-    if not len(samples):
-        return -120.0
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
-    return max(-120.0, 10 * float(np.log10(power + 1e-12)))
+    return decibels(power(samples))
+
+
+def power(samples: Samples) -> float:
+    """Return the mean square; one product of vectors, since each frame's is wanted."""
+    return float(np.dot(samples, samples)) / len(samples) if len(samples) else 0.0
+
+
+def decibels(mean_square: float) -> float:
+    """Return a mean square as dBFS."""
+    return max(-120.0, 10 * math.log10(mean_square + 1e-12))

@@ -51,6 +51,7 @@ class AudioFile:
         """With `realtime`, frames come as fast as they were spoken."""
         self._path = path
         self._realtime = realtime
+        self.patient = False
         self._recording: list[Frame] = []
         self._frames: deque[Frame] = deque()
         self._began = 0.0

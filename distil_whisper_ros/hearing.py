@@ -99,6 +99,11 @@ class Hearing:
             self._earlier = self._heard.rest(None)
             self._begin()
 
+    @property
+    def speaking(self) -> bool:
+        """Whether somebody speaks."""
+        return self._endpointer.speaking
+
     def take(self, frame: Frame) -> Ending | None:
         """Take the next frame; return why the utterance is over, if it is."""
         if self._hush.covers(frame.time):

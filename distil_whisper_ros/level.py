@@ -1,10 +1,13 @@
 """Whether a microphone delivers what one can hear: zeros, clipping, and how loud it is."""
 
+from collections import deque
+
 import numpy as np
 
-from .audio import frame_count, FRAME_DURATION, level, Samples
+from .audio import decibels, frame_count, FRAME_DURATION, power, Samples
 
 ZEROS_AFTER = 3.0  # s of digital silence, which no real microphone delivers
+RECENT = 3  # frames: a tenth of a second
 CLIPPED = 0.999  # of full scale
 CLIPPING = 0.01  # share of the samples of a second from which it is heard as distortion
 QUIET = -50.0  # dBFS: Silero and Whisper begin to miss words below
@@ -14,7 +17,7 @@ class LevelMeter:
     """Follows the frames of a microphone."""
 
     def __init__(self) -> None:
-        self._recent = np.zeros(0, np.float32)
+        self._powers: deque[float] = deque(maxlen=RECENT)
         self._zeros = 0
         self._clipped = 0.0
         self.level = -120.0
@@ -22,11 +25,12 @@ class LevelMeter:
 
     def push(self, frame: Samples) -> None:
         """Take the next frame."""
-        self._zeros = 0 if frame.any() else self._zeros + 1
-        share = float(np.mean(np.abs(frame) >= CLIPPED))
+        peak = max(float(frame.max()), -float(frame.min()))
+        self._zeros = 0 if peak else self._zeros + 1
+        share = float(np.mean(np.abs(frame) >= CLIPPED)) if peak >= CLIPPED else 0.0
         self._clipped += (share - self._clipped) * FRAME_DURATION  # over about a second
-        self._recent = np.concatenate((self._recent[-2 * len(frame) :], frame))
-        self.level = level(self._recent)
+        self._powers.append(power(frame))
+        self.level = decibels(sum(self._powers) / len(self._powers))
 
     @property
     def problem(self) -> str:

@@ -8,6 +8,7 @@ from .audio import Frame, FRAME_DURATION, Health
 from .errors import DeviceError
 from .level import LevelMeter
 
+TOGETHER = 3  # frames for which a patient listener wakes up
 BUFFER = 60.0  # s of frames kept for a listener that is late
 
 
@@ -24,6 +25,7 @@ class LiveSource:
         self._condition = threading.Condition()
         self._frames: deque[Frame] = deque(maxlen=round(BUFFER / FRAME_DURATION))
         self._listening = False
+        self.patient = True
         self._meter = LevelMeter()
         self._problem = ''  # of the device; the meter has the signal's
         self._reported = ''
@@ -37,7 +39,7 @@ class LiveSource:
         with self._condition:
             if self._problem:
                 raise DeviceError(self._problem)
-            self._listening = True
+            self._listening, self.patient = True, False
 
     def read(self) -> Frame | None:
         """Return the next frame, or None after a tenth of a second; see AudioSource."""
@@ -51,7 +53,7 @@ class LiveSource:
     def end(self) -> None:
         """Keep only the pre-roll from now on."""
         with self._condition:
-            self._listening = False
+            self._listening, self.patient = False, True
             self._trim()
 
     def health(self) -> Health:
@@ -82,7 +84,8 @@ class LiveSource:
                 self._frames.append(frame)
             if not self._listening:
                 self._trim()
-            self._condition.notify_all()
+            if not self.patient or len(self._frames) >= TOGETHER:
+                self._condition.notify_all()
         self.report()
 
     def _trim(self) -> None:

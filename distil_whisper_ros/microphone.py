@@ -26,6 +26,7 @@ from .settings import MicrophoneSettings
 
 OPENING = 15.0  # s until the device must have answered: PulseAudio takes 2 s, a busy Jetson more
 SILENT = 3.0  # s without a block, which come each 0.032 s, after which the device hangs
+PATIENCE = 0.07  # s from look to look while nobody speaks: each wake-up costs
 OVERFLOW_SHOWN = 10.0  # s for which an overflow is a problem to report
 
 
@@ -88,10 +89,10 @@ class Microphone(LiveSource):
     def _stream(self) -> None:
         """Start a child and take its blocks until it fails."""
         child = self._child = start(self._settings)
-        framer, overflows, flows = Framer(), 0, False
+        messages, framer, overflows, flows = Messages(child), Framer(), 0, False
         opened, resampler = {}, Resampler(SAMPLE_RATE)
-        while not self._closing.is_set():
-            kind, seconds, count, payload = receive(child, SILENT if flows else OPENING)
+        while not self._closing.wait(PATIENCE if flows and self.patient else 0):
+            kind, seconds, count, payload = messages.receive(SILENT if flows else OPENING)
             if kind == OPENED:
                 opened = json.loads(payload)
                 resampler = Resampler(opened['sample_rate'])
@@ -143,26 +144,34 @@ def start(settings: MicrophoneSettings) -> 'subprocess.Popen[bytes]':
     )
 
 
-def receive(child: 'subprocess.Popen[bytes]', timeout: float) -> tuple[bytes, float, int, bytes]:
-    """Return the child's next message, or raise a DeviceError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    kind, seconds, count, length = HEADER.unpack(_exactly(child, HEADER.size, deadline))
-    return kind, seconds, count, _exactly(child, length, deadline)
+class Messages:
+    """The messages of a child process."""
 
+    def __init__(self, child: 'subprocess.Popen[bytes]') -> None:
+        assert child.stdout is not None
+        self._pipe = child.stdout
+        self._data = b''
 
-def _exactly(child: 'subprocess.Popen[bytes]', size: int, deadline: float) -> bytes:
-    assert child.stdout is not None
-    data = b''
-    while len(data) < size:
-        left = max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([child.stdout], [], [], left)
+    def receive(self, timeout: float) -> tuple[bytes, float, int, bytes]:
+        """Return the next message, or raise a DeviceError after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if len(self._data) >= HEADER.size:
+                kind, seconds, count, length = HEADER.unpack_from(self._data)
+                size = HEADER.size + length
+                if len(self._data) >= size:
+                    payload, self._data = self._data[HEADER.size : size], self._data[size:]
+                    return kind, seconds, count, payload
+            self._wait(deadline - time.monotonic())
+
+    def _wait(self, timeout: float) -> None:
+        ready, _, _ = select.select([self._pipe], [], [], max(0.0, timeout))
         if not ready:
             raise DeviceError('the microphone does not answer; it is opened anew')
-        part = os.read(child.stdout.fileno(), size - len(data))
+        part = os.read(self._pipe.fileno(), 1 << 16)  # a message, as a rule
         if not part:
             raise DeviceError("the microphone's process ended; it is started anew")
-        data += part
-    return data
+        self._data += part
 
 
 def end(child: 'subprocess.Popen[bytes]') -> None:

@@ -305,6 +305,7 @@ class Recognizer:
                 frame = None if ending is not None else self._source.read()
                 if frame is not None:
                     ending = hearing.take(frame)
+                    self._source.patient = not hearing.speaking
         except EOFError:
             ending = Ending.SOURCE_ENDED
             self._hands_free = None  # nothing comes any more

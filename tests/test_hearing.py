@@ -30,6 +30,7 @@ class Stream:
     """A live AudioSource that a test feeds: 'S' is a frame of speech, '_' of silence."""
 
     live = True
+    patient = False
 
     def __init__(self) -> None:
         self.opened = 0

@@ -26,6 +26,7 @@ class Script:
     """An AudioSource: 'S' is a frame of speech, '_' of silence, '.' no frame, '!' a loss."""
 
     live = True
+    patient = False
 
     def __init__(self, script: str) -> None:
         self.script = script
