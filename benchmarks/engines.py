@@ -1,6 +1,8 @@
 """Recognizers on the same weights and audio; each is measured in a process of its own.
 
-python benchmarks/engines.py ENGINE AUDIO.npz MODEL REPEATS   (prints JSON)
+python benchmarks/engines.py ENGINE AUDIO.npz MODEL
+
+For each name of a clip on standard input comes a line of JSON: the time, its parts, the text.
 """
 
 from importlib.util import find_spec
@@ -88,7 +90,7 @@ def faster_whisper(kind: str):
 
 
 def main() -> None:
-    engine, audio, model, repeats = sys.argv[1:]
+    engine, audio, model = sys.argv[1:]
     began = time.perf_counter()
     run = {
         'ours': lambda: ours(model),
@@ -103,29 +105,18 @@ def main() -> None:
     first = clips[clips.files[0]]
     run(first)
     run(first)
-    warm = time.perf_counter()
-    result: dict[str, dict] = {}
-    for name in clips.files:
-        times, parts, text = [], [], ''
-        for _ in range(int(repeats)):
-            started = time.perf_counter()
-            text, part = run(clips[name])
-            times.append(time.perf_counter() - started)
-            parts.append(part)
-        best = times.index(sorted(times)[len(times) // 2])
-        result[name] = {'time': times[best], 'parts': parts[best], 'text': text}
-        print(f'\r{ENGINES[engine]}: {len(result)} of {len(clips.files)}', end='', file=sys.stderr)
-    print(file=sys.stderr)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    json.dump(
-        {
-            'load': loaded - began,
-            'warm': warm - loaded,
-            'memory': memory,
-            'clips': result,
-        },
-        sys.stdout,
-    )
+    say({'load': loaded - began, 'warm': time.perf_counter() - loaded})
+    for line in sys.stdin:
+        samples = clips[line.strip()]
+        started = time.perf_counter()
+        text, parts = run(samples)
+        took = time.perf_counter() - started
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        say({'time': took, 'parts': parts, 'text': text, 'memory': memory})
+
+
+def say(result: dict) -> None:
+    print(json.dumps(result), flush=True)
 
 
 if __name__ == '__main__':

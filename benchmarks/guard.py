@@ -26,6 +26,7 @@ class Clip:
     """An AudioSource of given samples."""
 
     live = False
+    patient = False
 
     def __init__(self, samples) -> None:
         framer = Framer()

@@ -1,13 +1,14 @@
 """How long after the end of speech the text comes, and how that compares.
 
-    python benchmarks/latency.py [--repeats 3] [--quick]
+    python benchmarks/latency.py [--quick] [--only NAME,NAME]
 
-Part 1, real time: the node in its own process hears recorded people through the virtual
+Part 1, real time: the node in its own process hears people and espeak-ng through the virtual
 microphone; the time from the last sample of speech to the text's arrival on /speech/text.
-Part 2, the same audio and weights, each engine in a process of its own: ours as it is by default
-on a CPU, ours with all 30 s encoded, in int8 and in float32, the model card's pipeline as written,
-faster-whisper in int8 and float32.
-Results: a table of ratios, and benchmarks/results/latency.json and latency.png.
+Part 2, the same audio and weights, 156 utterances from 1 s to 28 s, clean and in noise: ours as it
+is by default on a CPU, ours with all 30 s encoded, in int8 and in float32, the model card's
+pipeline as written, faster-whisper in int8 and float32. Each has a process of its own; they take
+turns of 12 utterances, so that a machine that becomes slower does so for all.
+Results: tables of ratios, and benchmarks/results/latency.json and latency.png.
 """
 
 import argparse
@@ -21,10 +22,21 @@ import sys
 import time
 
 from engines import ENGINES
-from robot import MODEL, robot, ROOT, VirtualMicrophone, wait_for
+import jiwer
+import numpy as np
+from robot import MODEL, RATE, robot, ROOT, VirtualMicrophone, wait_for
 from sounds import speech
+from utterances import Said, short, utterances
+from whisper_normalizer.english import EnglishTextNormalizer
 
 RESULTS = Path(__file__).parent / 'results'
+TURN = 12  # utterances that an engine takes at once
+PEER = 'fw-int8'
+SHORT = 10.0  # s: most commands are shorter
+CLASSES = ((0.0, SHORT), (SHORT, 30.0))  # s, lengths of utterances
+RESAMPLED = 2000  # times, by the bootstrap
+
+normal = EnglishTextNormalizer()
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -32,7 +44,7 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def in_real_time(clips: dict) -> list[dict]:
+def in_real_time(clips: list[Said]) -> list[dict]:
     """Return for each clip the latency and its parts, through the microphone and DDS."""
     rows = []
     with VirtualMicrophone() as room:
@@ -44,7 +56,7 @@ def in_real_time(clips: dict) -> list[dict]:
                 String, 'speech/text', lambda _: arrivals.append(time.time()), 10
             )
             client.wait_state('ready')
-            for count, (name, (samples, _)) in enumerate(clips.items(), 1):
+            for count, (samples, _) in enumerate(clips, 1):
                 client.transcripts.clear()
                 arrivals.clear()
                 future = client.start_trigger('record')
@@ -53,7 +65,7 @@ def in_real_time(clips: dict) -> list[dict]:
                 wait_for(future.done, 60, 'the reply')
                 print(f'\rreal time: {count} of {len(clips)}', end='', file=sys.stderr)
                 if not future.result().success:
-                    print(f'\n{name}: {future.result().message}', file=sys.stderr)
+                    print(f'\n{count}: {future.result().message}', file=sys.stderr)
                     continue
                 wait_for(lambda: client.transcripts and arrivals, 5, 'the text')
                 transcript = client.transcripts[0]
@@ -63,7 +75,6 @@ def in_real_time(clips: dict) -> list[dict]:
                 endpoint = ended.stamp.sec + ended.stamp.nanosec / 1e9 - spoken
                 rows.append(
                     {
-                        'name': name,
                         'total': total,
                         'endpoint': endpoint,
                         'processing': transcript.latency - endpoint,
@@ -71,106 +82,174 @@ def in_real_time(clips: dict) -> list[dict]:
                         'text': transcript.text,
                     }
                 )
-                time.sleep(0.5)
+                room.quiet()
+                time.sleep(0.3)
     print(file=sys.stderr)
     return rows
 
 
-def measure(clips: dict, repeats: int) -> dict[str, dict]:
-    """Return what benchmarks/engines.py prints for each engine."""
-    import numpy as np
+class Engine:
+    """An engine's process; see benchmarks/engines.py."""
 
-    RESULTS.mkdir(exist_ok=True)
-    audio = RESULTS / 'audio.npz'
-    np.savez(audio, **{name: samples for name, (samples, _) in clips.items()})
-    found = {}
-    for engine in ENGINES:
-        run = subprocess.run(
-            [
-                *(sys.executable, str(Path(__file__).parent / 'engines.py')),
-                *(engine, str(audio), str(MODEL), str(repeats)),
-            ],
+    def __init__(self, name: str, audio: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / 'engines.py'), name, audio, MODEL],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            check=True,
             env={**os.environ, 'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'},
         )
-        found[engine] = json.loads(run.stdout)
-    return found
+        self.start = self.read()
+        self.clips: list[dict] = []
+
+    def read(self) -> dict:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f'an engine ended with {self.process.wait()}')
+        return json.loads(line)
+
+    def take(self, number: int) -> None:
+        assert self.process.stdin is not None
+        print(number, file=self.process.stdin, flush=True)
+        self.clips.append(self.read())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def word_error_rate(texts: dict[str, str], clips: dict) -> float:
-    """Return the word error rate over all clips, normalized as OpenAI does."""
-    import jiwer
-    from whisper_normalizer.english import EnglishTextNormalizer
+def measure(clips: list[Said], names: list[str]) -> dict[str, dict]:
+    """Return how each engine does: its start, and a result for each clip."""
+    RESULTS.mkdir(exist_ok=True)
+    audio = RESULTS / 'audio.npz'
+    np.savez(audio, **{str(number): samples for number, (samples, _) in enumerate(clips)})
+    engines = {}
+    for name in names:
+        print(f'\rstarting {ENGINES[name]} {"":30}', end='', file=sys.stderr)
+        engines[name] = Engine(name, audio)
+    for begin in range(0, len(clips), TURN):
+        numbers = range(begin, min(begin + TURN, len(clips)))
+        for name, engine in engines.items():
+            print(f'\r{numbers[-1] + 1} of {len(clips)}: {name:40}', end='', file=sys.stderr)
+            time.sleep(0.3)  # the threads of the one before still spin
+            for number in numbers:
+                engine.take(number)
+    print(file=sys.stderr)
+    for engine in engines.values():
+        engine.close()
+    return {name: {**engine.start, 'clips': engine.clips} for name, engine in engines.items()}
 
-    normal = EnglishTextNormalizer()
-    return jiwer.wer(
-        [normal(clips[name][1]) for name in texts], [normal(text) for text in texts.values()]
-    )
+
+def mistakes(clips: list[Said], engine: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Return the wrong words and the words of each clip, normalized as OpenAI does."""
+    wrong, words = [], []
+    for (_, said), found in zip(clips, engine['clips']):
+        compared = jiwer.process_words(normal(said), normal(found['text']))
+        wrong.append(compared.substitutions + compared.deletions + compared.insertions)
+        words.append(compared.substitutions + compared.deletions + compared.hits)
+    return np.array(wrong), np.array(words)
 
 
-def show(rows: list[dict], engines: dict[str, dict], clips: dict) -> None:
+def difference(clips: list[Said], mine: dict, other: dict) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two word error rates.
+
+    The paired bootstrap of Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR
+    performance evaluation" (ICASSP 2004): utterances are drawn, each with both texts.
+    """
+    wrong, words = mistakes(clips, mine)
+    others, _ = mistakes(clips, other)
+    drawn = np.random.default_rng(0).integers(len(clips), size=(RESAMPLED, len(clips)))
+    differences = (wrong - others)[drawn].sum(1) / words[drawn].sum(1)
+    return float(np.quantile(differences, 0.025)), float(np.quantile(differences, 0.975))
+
+
+def show_real_time(rows: list[dict]) -> None:
     totals = [row['total'] for row in rows]
     print(f'\nFrom the end of speech to the text on the topic ({len(rows)} utterances, s):')
-    print(f'{"":12}{"median":>8}{"95th percentile":>18}')
-    parts = engines['ours']['clips'].values()
-    split = {
-        'total': totals,
-        'endpoint': [row['endpoint'] for row in rows],
-        'after it': [row['processing'] for row in rows],
-        'features': [clip['parts']['features'] for clip in parts],
-        'encoder': [clip['parts']['encoder'] for clip in parts],
-        'decoder': [clip['parts']['decoder'] for clip in parts],
-        'words': [clip['parts']['words'] for clip in parts],
-        'guard': [clip['parts']['guard'] for clip in parts],
-        'DDS': [row['DDS'] for row in rows],
+    print(f'{"":12}{"5 %":>8}{"median":>8}{"95 %":>8}{"most":>8}')
+    split = {'total': totals} | {
+        title: [row[key] for row in rows]
+        for title, key in (('endpoint', 'endpoint'), ('after it', 'processing'), ('DDS', 'DDS'))
     }
     for name, values in split.items():
-        print(f'{name:12}{statistics.median(values):8.3f}{percentile(values, 0.95):18.3f}')
-    print('\nThe same audio and weights (time: median s an utterance; ratio: time over ours):')
-    head = f'{"":42}{"time":>7}{"ratio":>7}{"load s":>8}{"warm s":>8}{"MB":>7}{"WER":>8}'
-    print(head + '\n' + '-' * len(head))
-    for engine, title in ENGINES.items():
-        found = engines[engine]
-        times = [clip['time'] for clip in found['clips'].values()]
-        ratios = [
-            found['clips'][name]['time'] / engines['ours']['clips'][name]['time'] for name in clips
-        ]
-        wer = word_error_rate({n: c['text'] for n, c in found['clips'].items()}, clips)
         print(
-            f'{title:42}{statistics.median(times):7.3f}{statistics.median(ratios):7.2f}'
-            f'{found["load"]:8.2f}{found["warm"]:8.2f}{found["memory"]:7.0f}{wer:8.3f}'
+            f'{name:12}{percentile(values, 0.05):8.3f}{statistics.median(values):8.3f}'
+            f'{percentile(values, 0.95):8.3f}{max(values):8.3f}'
         )
 
 
-def plot(rows: list[dict], engines: dict[str, dict], clips: dict) -> Path:
+def show_parts(engine: dict) -> None:
+    print('\nWhat ours spends (s an utterance):')
+    print(f'{"":12}{"median":>8}{"95 %":>8}')
+    for name in ('features', 'encoder', 'decoder', 'words', 'guard'):
+        values = [clip['parts'].get(name, 0.0) for clip in engine['clips']]
+        print(f'{name:12}{statistics.median(values):8.4f}{percentile(values, 0.95):8.4f}')
+
+
+def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
+    """Print times, ratios to ours and to the peer, and word error rates."""
+    for shortest, longest in CLASSES:
+        chosen = [
+            number
+            for number, (samples, _) in enumerate(clips)
+            if shortest <= len(samples) / RATE < longest
+        ]
+        if not chosen:
+            continue
+        print(f'\n{len(chosen)} utterances from {shortest:g} to {longest:g} s (medians):')
+        head = f'{"":42}{"s":>7}{"of " + PEER:>12}{"of card":>9}'
+        print(head + '\n' + '-' * len(head))
+        for name, engine in engines.items():
+            times = [engine['clips'][number]['time'] for number in chosen]
+            print(f'{ENGINES[name]:42}{statistics.median(times):7.3f}', end='')
+            for other, width in ((PEER, 12), ('card', 9)):
+                ratio = float('nan')
+                if other in engines:
+                    ratio = statistics.median(
+                        time / engines[other]['clips'][number]['time']
+                        for number, time in zip(chosen, times)
+                    )
+                print(f'{ratio:{width}.2f}', end='')
+            print()
+    print(f'\nAll {len(clips)} utterances (WER: word error rate; less: ours minus it, 95 %):')
+    head = f'{"":42}{"WER":>7}{"less":>20}{"load s":>8}{"MB":>7}'
+    print(head + '\n' + '-' * len(head))
+    for name, engine in engines.items():
+        wrong, words = mistakes(clips, engine)
+        interval = ''
+        if name != 'ours' and 'ours' in engines:
+            low, high = difference(clips, engines['ours'], engine)
+            interval = f'{low:+.3f} to {high:+.3f}'
+        memory = max(clip['memory'] for clip in engine['clips'])
+        rate = wrong.sum() / words.sum()
+        print(f'{ENGINES[name]:42}{rate:7.3f}{interval:>20}{engine["load"]:8.2f}{memory:7.0f}')
+
+
+def plot(rows: list[dict], engines: dict[str, dict], clips: list[Said]) -> Path:
     import matplotlib
 
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout='constrained')
-    names = [row['name'] for row in rows]
-    left.barh(names, [row['endpoint'] for row in rows], label='endpoint', color='#bbbbbb')
-    start = [row['endpoint'] for row in rows]
-    left.barh(
-        names,
-        [row['processing'] for row in rows],
-        left=start,
-        label='what is left of the transcription',
-    )
+    if rows:
+        left.hist(
+            [[row['total'] for row in rows], [row['endpoint'] for row in rows]],
+            bins=30,
+            label=['text on the topic', 'endpoint decided'],
+        )
     left.set_xlabel('s after the end of speech, through the microphone')
+    left.set_ylabel('utterances')
     left.legend()
-    for engine, title in ENGINES.items():
-        points = [
-            (len(samples) / 16000, engines[engine]['clips'][name]['time'])
-            for name, (samples, _) in clips.items()
-        ]
-        right.plot(*zip(*sorted(points)), 'o-', label=title, markersize=4)
+    lengths = [len(samples) / RATE for samples, _ in clips]
+    for name, engine in engines.items():
+        times = [clip['time'] for clip in engine['clips']]
+        right.scatter(lengths, times, s=8, label=ENGINES[name])
     right.set_xlabel('length of the utterance, s')
     right.set_ylabel('time to transcribe it, s')
-    right.set_ylim(bottom=0)
+    right.set_yscale('log')
     right.legend()
     path = RESULTS / 'latency.png'
     figure.savefig(path, dpi=110)
@@ -181,18 +260,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description='How long after the end of speech the text comes.'
     )
-    parser.add_argument(
-        '--repeats', type=int, default=3, help='runs of each clip; the median counts'
-    )
-    parser.add_argument('--quick', action='store_true', help='three clips, once')
+    parser.add_argument('--quick', action='store_true', help='three utterances')
+    parser.add_argument('--only', default=','.join(ENGINES), help='engines, with commas between')
     arguments = parser.parse_args()
-    clips = speech()
+    names = arguments.only.split(',')
+    clips = utterances()
+    spoken = short()
     if arguments.quick:
-        clips = dict(list(clips.items())[:3])
-        arguments.repeats = 1
-    rows = in_real_time(clips)
-    engines = measure(clips, arguments.repeats)
-    RESULTS.mkdir(exist_ok=True)
+        clips, spoken = clips[:3], [*speech().values()][:3]
+    engines = measure(clips, names)
+    rows = in_real_time(spoken)
     (RESULTS / 'latency.json').write_text(json.dumps({'node': rows, 'engines': engines}, indent=1))
     import torch
     import transformers
@@ -202,7 +279,10 @@ def main() -> None:
         f'{platform.python_version()}, torch {torch.__version__}, transformers '
         f'{transformers.__version__}, model {MODEL.name}'
     )
-    show(rows, engines, clips)
+    show_real_time(rows)
+    if 'ours' in engines:
+        show_parts(engines['ours'])
+    show_engines(engines, clips)
     print(f'\nplot: {plot(rows, engines, clips).relative_to(ROOT)}')
 
 
