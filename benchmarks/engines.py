@@ -15,6 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from distil_whisper_ros.audio import Framer
+from distil_whisper_ros.vad import VoiceActivity
+
+WHOLE = 30 * 16_000  # samples
+
 ENGINES = {
     'ours': 'distil_whisper_ros',
     'ours-whole': 'distil_whisper_ros, all 30 s encoded',
@@ -36,13 +41,21 @@ def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
     )
 
     def run(samples):
-        utterance = Utterance.whole(samples)
+        # A long recording is cut at its pauses; to find them is a part of the work.
+        speech = activity(samples) if len(samples) > WHOLE else ()
+        utterance = Utterance.whole(samples, speech)
         hypothesis = transcriber(utterance)
         started = time.perf_counter()
         refuse(hypothesis, utterance, GuardSettings())
         return hypothesis.text, {**hypothesis.parts, 'guard': time.perf_counter() - started}
 
     return run
+
+
+def activity(samples) -> tuple[float, ...]:
+    voice_activity, framer = VoiceActivity(), Framer()
+    frames = [*framer.push(samples, 0.0), *framer.flush()]
+    return tuple(voice_activity(frame.samples) for frame in frames)
 
 
 def card(model: str):

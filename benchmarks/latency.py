@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 from engines import ENGINES
 import jiwer
@@ -109,9 +110,9 @@ class Engine:
             raise RuntimeError(f'an engine ended with {self.process.wait()}')
         return json.loads(line)
 
-    def take(self, number: int) -> None:
+    def take(self, name: object) -> None:
         assert self.process.stdin is not None
-        print(number, file=self.process.stdin, flush=True)
+        print(name, file=self.process.stdin, flush=True)
         self.clips.append(self.read())
 
     def close(self) -> None:
@@ -124,7 +125,8 @@ def measure(clips: list[Said], names: list[str]) -> dict[str, dict]:
     """Return how each engine does: its start, and a result for each clip."""
     RESULTS.mkdir(exist_ok=True)
     audio = RESULTS / 'audio.npz'
-    np.savez(audio, **{str(number): samples for number, (samples, _) in enumerate(clips)})
+    arrays: Any = {str(number): samples for number, (samples, _) in enumerate(clips)}
+    np.savez(audio, **arrays)
     engines = {}
     for name in names:
         print(f'\rstarting {ENGINES[name]} {"":30}', end='', file=sys.stderr)

@@ -33,25 +33,22 @@ def main() -> None:
     normal = EnglishTextNormalizer()
     transcriber = Transcriber(ModelSettings(id=arguments.model, dtype=arguments.dtype))
     print(f'{arguments.model}, {len(clips)} utterances')
-    print(f'{"margin s":>9}{"WER":>8}{"median s":>10}{"windows":>9}{"redone":>8}')
+    print(f'{"margin s":>9}{"WER":>8}{"median s":>10}{"redone":>8}')
     for margin in MARGINS:
         settings = ModelSettings(
             id=arguments.model, language='en', window_margin=margin, word_times=False
         )
-        windows = transcriber.windows
-        tried, failed = windows.tried, windows.failed
-        texts, times = [], []
+        texts, times, redone = [], [], 0
         for number, (samples, _) in enumerate(clips, 1):
             started = time.perf_counter()
-            texts.append(transcriber(Utterance.whole(samples), settings).text)
+            hypothesis = transcriber(Utterance.whole(samples), settings)
             times.append(time.perf_counter() - started)
+            texts.append(hypothesis.text)
+            redone += hypothesis.redone
             print(f'\r{margin} s: {number} of {len(clips)} ', end='', file=sys.stderr)
         print('\r', end='', file=sys.stderr)
         rate = jiwer.wer([normal(text) for _, text in clips], [normal(text) for text in texts])
-        print(
-            f'{margin:9.1f}{rate:8.3f}{statistics.median(times):10.3f}'
-            f'{windows.tried - tried:9}{windows.failed - failed:8}'
-        )
+        print(f'{margin:9.1f}{rate:8.3f}{statistics.median(times):10.3f}' f'{redone:8}')
 
 
 if __name__ == '__main__':

@@ -24,6 +24,10 @@ class ModelSettings(Group):
         '', 'Commit, tag or branch on the hub; empty is the newest. A commit pins the model.'
     )
     offline: bool = model_knob(False, 'Use only what is on this machine; never ask the hub.')
+    assistant: str = model_knob(
+        '', 'A Distil-Whisper of the same Whisper, a name or a folder, that guesses ahead: the '
+        'text is the same, and comes sooner where the model is large. Empty is none.',
+    )  # fmt: skip
     device: str = model_knob(
         'auto', 'Where the model runs: auto (a GPU if torch can use one), cpu, cuda, cuda:1.'
     )

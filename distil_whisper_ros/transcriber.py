@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import gc
 import math
+from pathlib import Path
 import time
 from typing import Any
 
@@ -46,7 +47,6 @@ class Transcriber:
         `progress` is told what is done, and how much of it, from 0 to 1.
         """
         self.settings = settings
-        self.windows = Windows()
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
         folder = find_model(settings.id, settings.revision, settings.offline, progress)
@@ -54,6 +54,10 @@ class Transcriber:
             progress(f'loading {settings.id}', 0.0)
             int8 = choose_int8(settings.dtype, self.device)
             self._whisper: Any = Whisper(folder, self.device, self.dtype, int8)
+            if settings.assistant:
+                progress(f'loading {settings.assistant}', 0.0)
+                assistant = _find_assistant(settings, progress)
+                self._whisper.take_assistant(assistant, settings.assistant, settings.id)
             if settings.warm_up:
                 self._warm_up(progress)
 
@@ -140,13 +144,12 @@ class Transcriber:
                 for index, (text, segment) in enumerate(zip(decoded, segments))
                 if is_failure(segment.text, text.log_probabilities, text.ended)
             ]
-            self.windows.tried += len(parts)
-            self.windows.failed += len(failed)
             if failed:
                 again = [parts[index] for index in failed]
                 _, decoded = self._decode(again, WHOLE, language, settings, turn, clock)
                 for index, text in zip(failed, decoded):
-                    segments[index] = self._segment(text, parts[index], language)
+                    segment = self._segment(text, parts[index], language)
+                    segments[index] = replace(segment, redone=True)
         return language, segments
 
     def _decode(
@@ -234,14 +237,6 @@ class Part:
         return len(self.samples) / SAMPLE_RATE
 
 
-@dataclass
-class Windows:
-    """How often less than 30 s was encoded, and how often that did not do."""
-
-    tried: int = 0
-    failed: int = 0
-
-
 class _Clock:
     """Adds up the time spent on each part of the work."""
 
@@ -255,6 +250,13 @@ class _Clock:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self.parts[part] = self.parts.get(part, 0.0) + time.perf_counter() - started
+
+
+def _find_assistant(settings: ModelSettings, progress: Progress) -> Path:
+    try:
+        return find_model(settings.assistant, '', settings.offline, progress)
+    except ModelError as error:
+        raise ModelError(str(error).replace('model.id', 'model.assistant')) from error
 
 
 def _prompt(settings: ModelSettings) -> str:

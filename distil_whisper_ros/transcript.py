@@ -122,6 +122,8 @@ class Segment:
     no_speech_probability: float
     compression_ratio: float
     words: tuple[Word, ...] = ()
+    redone: bool = False
+    """Whether less than 30 s was encoded first, and that did not do."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ class Hypothesis:
     def text(self) -> str:
         """The segments' texts, joined."""
         return ' '.join(segment.text for segment in self.segments if segment.text)
+
+    @property
+    def redone(self) -> bool:
+        """Whether any of it was decoded twice."""
+        return any(segment.redone for segment in self.segments)
 
 
 @dataclass(frozen=True)

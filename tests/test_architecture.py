@@ -44,7 +44,7 @@ ALLOWED = {
     'whisper/model': (
         {'torch', 'transformers'},
         {'audio', 'work'}
-        | {'decoded', 'encoder', 'generation', 'greedy'}
+        | {'assisted', 'captured', 'decoded', 'encoder', 'generation', 'greedy'}
         | {'precision', 'tokens', 'window'},
     ),
     'whisper/decoded': ({'torch'}, set()),
@@ -54,6 +54,11 @@ ALLOWED = {
         {'torch'},
         {'work'} | {'decoded', 'layers', 'precision', 'tokens', 'window'},
     ),
+    'whisper/assisted': (
+        {'torch'},
+        {'errors', 'work'} | {'decoded', 'greedy', 'window'},
+    ),
+    'whisper/captured': ({'torch'}, {'work'} | {'decoded', 'greedy', 'window'}),
     'whisper/generation': (
         {'torch', 'transformers'},
         {'work', 'decoded', 'tokens'},

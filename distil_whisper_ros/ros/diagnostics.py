@@ -18,6 +18,8 @@ class Load:
     failed: int = 0
     dropped: int = 0
     """Utterances that were dropped hands-free, since the model was too slow."""
+    redone: int = 0
+    """Utterances of which less than 30 s was encoded, and that were decoded again."""
     latency: float = 0.0
     """Of the last text, from the end of speech to its publication, in seconds."""
     real_time_factor: float = 0.0
@@ -32,6 +34,7 @@ class Load:
         if transcript.accepted:
             self.latency = latency
         utterance, hypothesis = transcript.utterance, transcript.hypothesis
+        self.redone += hypothesis is not None and hypothesis.redone
         if utterance is not None and hypothesis is not None and utterance.duration:
             self.real_time_factor = hypothesis.processing_time / utterance.duration
 
@@ -53,6 +56,7 @@ def diagnostics(
             'rejected': load.rejected,
             'failed': load.failed,
             'dropped': load.dropped,
+            'windows redone': load.redone,
             'last latency (s)': f'{load.latency:.3f}',
             'last real-time factor': f'{load.real_time_factor:.3f}',
         },

@@ -46,7 +46,7 @@ class _Layer:
 
 
 @dataclass
-class _State:
+class State:
     """What decoding keeps from token to token."""
 
     keys: list[torch.Tensor]
@@ -65,19 +65,18 @@ class Greedy:
     ) -> None:
         """`heads` are those that follow the audio, by layer."""
         decoder = model.get_decoder()
-        self._special = tokens
+        self._special, self.end = tokens, tokens.end
         self._tokens, self._positions = decoder.embed_tokens, decoder.embed_positions.weight
-        self._layers = [_Layer(layer, int8) for layer in decoder.layers]
-        self._norm = decoder.layer_norm
+        self.layers = [_Layer(layer, int8) for layer in decoder.layers]
+        self.norm = decoder.layer_norm
         self._vocabulary = product((model.proj_out,), int8)
-        self._heads = heads
-        self._longest = model.config.max_target_positions
+        self.heads = heads
+        self.longest = model.config.max_target_positions
+        self.hears = model.config.max_source_positions
         generation = model.generation_config
         size, device = model.config.vocab_size, self._positions.device
         self._forbidden = mask(generation.suppress_tokens, size, device)
         self._forbidden_first = mask(generation.begin_suppress_tokens, size, device)
-        # Each look at whether all texts have ended waits for a GPU.
-        self._look = 1 if device.type == 'cpu' else 4
 
     @staticmethod
     def fits(model: Any) -> bool:
@@ -90,49 +89,64 @@ class Greedy:
 
     def decode(self, states: torch.Tensor, task: Task, turn: Turn) -> list[Decoded]:
         """Decode each of the encoder's states, shape (batch, positions, width)."""
-        rows, end = len(states), self._special.end
-        start = [*task.before, *task.prefix]
-        room = max(1, min(task.room, self._longest - len(start)))
-        state = self._begin(states, len(start) + room)
-        first = torch.tensor([start] * rows, device=states.device)
-        hidden = self._step(first, state, task.follow)
-        silence = self._logits(hidden[:, len(task.before)]).softmax(-1)[:, self._special.no_speech]
-        logits = self._logits(hidden[:, -1])
+        start, room = self.start(task)
+        state = self.begin(states, len(start) + room)
+        first = torch.tensor([start] * len(states), device=states.device)
+        hidden = self.step(first, state, task.follow)
+        silence = self.silence(hidden, task)
         tokens: list[torch.Tensor] = []
         scores: list[torch.Tensor] = []
-        done = torch.zeros(rows, dtype=torch.bool, device=states.device)
+        done = torch.zeros(len(states), dtype=torch.bool, device=states.device)
         for index in range(room):
             turn.check()
-            allowed = logits + self._forbidden
-            if not index:
-                allowed = allowed + self._forbidden_first
-            chosen = allowed.argmax(-1)
-            scores.append(logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1))
+            chosen, scored = self.choose(self.logits(hidden[:, -1]), first=not index)
             tokens.append(chosen)
-            done = done | (chosen == end)
-            if index % self._look == self._look - 1 and bool(done.all()):
+            scores.append(scored)
+            done = done | (chosen == self.end)
+            if bool(done.all()):
                 break
             if task.doubt and index % DOUBT == DOUBT - 1 and _all_hopeless(tokens, scores):
                 break
             if index + 1 < room:
-                logits = self._logits(self._step(chosen[:, None], state, task.follow)[:, -1])
-        return self._results(state, tokens, scores, silence, len(start), task.follow)
-
-    def _results(
-        self,
-        state: '_State',
-        tokens: list[torch.Tensor],
-        scores: list[torch.Tensor],
-        silence: torch.Tensor,
-        begun: int,
-        follow: bool,
-    ) -> list[Decoded]:
+                hidden = self.step(chosen[:, None], state, task.follow)
         ids, values = torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist()
-        attention = self._attention(state) if follow else None
+        return self.results(state, ids, values, silence, task)
+
+    # The parts of decoding, which speculative decoding puts together in another way
+
+    def start(self, task: Task) -> tuple[list[int], int]:
+        """Return the tokens before the text, and the most that it may have itself."""
+        start = [*task.before, *task.prefix]
+        return start, max(1, min(task.room, self.longest - len(start)))
+
+    def silence(self, hidden: torch.Tensor, task: Task) -> torch.Tensor:
+        """Return the no-speech probabilities, shape (batch,), from the states of the start."""
+        return self.logits(hidden[:, len(task.before)]).softmax(-1)[:, self._special.no_speech]
+
+    def choose(
+        self, logits: torch.Tensor, first: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the likeliest allowed tokens, and their log probabilities, shape (rows,)."""
+        allowed = logits + self._forbidden
+        if first:
+            allowed = allowed + self._forbidden_first
+        chosen = allowed.argmax(-1)
+        return chosen, logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
+
+    def results(
+        self,
+        state: State,
+        ids: list[list[int]],
+        values: list[list[float]],
+        silence: torch.Tensor,
+        task: Task,
+    ) -> list[Decoded]:
+        """Return what was decoded: the tokens and log probabilities up to the end of each row."""
+        begun = len(task.before) + len(task.prefix)
+        attention = self._attention(state) if task.follow else None
         results = []
         for row, (its_ids, its_values) in enumerate(zip(ids, values)):
-            end = self._special.end
-            count = its_ids.index(end) if end in its_ids else len(its_ids)
+            count = its_ids.index(self.end) if self.end in its_ids else len(its_ids)
             followed = None
             if attention is not None:
                 followed = attention[row, :, begun - 1 : begun + count]
@@ -143,28 +157,33 @@ class Greedy:
                     its_ids[:count],
                     its_values[: count + 1],
                     float(silence[row]),
-                    end in its_ids,
+                    self.end in its_ids,
                     followed,
                 )
             )
         return results
 
-    def _begin(self, states: torch.Tensor, length: int) -> _State:
+    def begin(self, states: torch.Tensor, length: int) -> State:
+        """Return an empty state for so many tokens."""
         rows = len(states)
         audio, keys, values = [], [], []
-        for layer in self._layers:
+        for layer in self.layers:
             key, value = layer.heads.split(layer.audio(states), 2)
             audio.append((key.contiguous(), value.contiguous()))
             shape = (rows, layer.heads.count, length, layer.heads.width)
             keys.append(states.new_empty(shape))
             values.append(states.new_empty(shape))
-        return _State(keys, values, audio, [[] for _ in self._layers])
+        return State(keys, values, audio, [[] for _ in self.layers])
 
-    def _step(self, tokens: torch.Tensor, state: _State, follow: bool) -> torch.Tensor:
+    def step(self, tokens: torch.Tensor, state: State, follow: bool) -> torch.Tensor:
         """Take tokens, shape (batch, length); return the hidden states of each."""
         begin, count = state.length, tokens.shape[1]
-        x = self._tokens(tokens) + self._positions[begin : begin + count]
-        for index, layer in enumerate(self._layers):
+        mask = None
+        if begin and count > 1:  # torch's own causal mask begins at the first key
+            mask = torch.ones(count, begin + count, dtype=torch.bool, device=tokens.device)
+            mask = mask.tril(begin)
+        x = self.embed(tokens, slice(begin, begin + count))
+        for index, layer in enumerate(self.layers):
             query, key, value = layer.heads.split(layer.qkv(layer.norms[0](x)), 3)
             keys, values = state.keys[index], state.values[index]
             keys[:, :, begin : begin + count] = key
@@ -173,25 +192,41 @@ class Greedy:
                 query,
                 keys[:, :, : begin + count],
                 values[:, :, : begin + count],
-                is_causal=count > 1,
+                mask,
+                is_causal=count > 1 and not begin,
             )
             x = x + layer.own_out(layer.heads.join(attended))
             (query,) = layer.heads.split(layer.query(layer.norms[1](x)), 1)
-            if follow and index in self._heads:
-                state.queries[index].append(query[:, self._heads[index]])
+            if follow and index in self.heads:
+                state.queries[index].append(query[:, self.heads[index]])
             attended = functional.scaled_dot_product_attention(query, *state.audio[index])
             x = x + layer.other_out(layer.heads.join(attended))
             x = x + layer.down(layer.activation(layer.up(layer.norms[2](x))))
         state.length += count
-        return self._norm(x)
+        return self.norm(x)
 
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+    def embed(self, tokens: torch.Tensor, positions: slice | torch.Tensor) -> torch.Tensor:
+        """Return the vectors of tokens at positions, shape (batch, length, width)."""
+        return self._tokens(tokens) + self._positions[positions]
+
+    def rewind(self, state: State, length: int) -> None:
+        """Forget the tokens behind the first `length`."""
+        extra = state.length - length
+        if extra <= 0:
+            return
+        state.length = length
+        for queries in state.queries:
+            if queries:
+                queries[-1] = queries[-1][:, :, : queries[-1].shape[2] - extra]
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return the logits of the next token, shape (..., vocabulary)."""
         return self._vocabulary(hidden).float()
 
-    def _attention(self, state: _State) -> torch.Tensor:
+    def _attention(self, state: State) -> torch.Tensor:
         """Return the logits of the attention, shape (batch, heads, tokens, positions)."""
         parts = []
-        for index, heads in self._heads.items():
+        for index, heads in self.heads.items():
             queries = torch.cat(state.queries[index], 2)
             keys = state.audio[index][0][:, heads]
             parts.append(queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]))

@@ -18,6 +18,8 @@ from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
 from ..audio import SAMPLE_RATE, Samples
 from ..work import Turn
+from .assisted import Assisted, check_shared
+from .captured import Captured
 from .decoded import Decoded, following_heads, Task
 from .encoder import Encoder
 from .generation import Generation
@@ -35,16 +37,30 @@ class Whisper:
 
     def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, int8: bool) -> None:
         """Load a checkpoint from its folder; `int8` is for products, on a CPU."""
+        self._int8 = int8
         self.device, self.dtype = device, dtype
         self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
         self.model = model = self._load(folder)
         self.tokens = Tokens.of(model.generation_config)
         heads = following_heads(model)
         self.generation = Generation(model, self.tokens, heads)
-        self.greedy = self.encoder = None
+        self.greedy = self.encoder = self.assisted = self.captured = None
         if Greedy.fits(model):
             self.encoder = Encoder(model, int8 and has_whole_int8())
             self.greedy = Greedy(model, self.tokens, heads, int8)
+            if device.type == 'cuda':
+                self.captured = Captured(self.greedy)
+
+    def take_assistant(self, folder: Path, name: str, id_: str) -> None:
+        """Load an assistant, of which only the decoder is kept; raise a ModelError if it is none.
+
+        `name` and `id_` are the assistant's and the model's, for the message.
+        """
+        assistant = self._load(folder)
+        check_shared(self.model, assistant, name, id_)
+        if self.greedy is not None:
+            decoder = Greedy(assistant, self.tokens, {}, self._int8)
+            self.assisted = Assisted(self.greedy, decoder)
 
     def _load(self, folder: Path) -> Any:
         # transformers 4.56 renamed the argument.
@@ -91,8 +107,11 @@ class Whisper:
 
     def decode(self, states: torch.Tensor, task: Task, turn: Turn) -> list[Decoded]:
         """Decode a text for each of the encoder's states: here the strategy is chosen."""
-        ours = self.greedy if task.beams == 1 else None
-        return (ours or self.generation).decode(states, task, turn)
+        if task.beams > 1 or self.greedy is None:
+            return self.generation.decode(states, task, turn)
+        if self.assisted is not None and len(states) == 1:
+            return self.assisted.decode(states, task, turn)
+        return (self.captured or self.greedy).decode(states, task, turn)
 
     def language(self, states: torch.Tensor) -> str:
         """Return the code of the likeliest language of the first of the encoder's states."""
