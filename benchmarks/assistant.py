@@ -63,11 +63,10 @@ def main() -> None:
 
 def measure(model: Path, dtype: str, assistants: dict[str, str], clips: list) -> None:
     print(f'{model.name}, {dtype}, {len(clips)} utterances')
-    print(
-        f'{"assistant":20}{"same text":>10}{"decoder s":>11}{"of none":>9}{"steps of a token":>18}'
-    )
+    print(f'{"assistant":20}{"same text":>10}{"decoder s":>11}{"of none":>9}{"steps of none":>15}')
     texts: list[str] = []
     alone: list[float] = []
+    most = 0
     for name, assistant in assistants.items():
         settings = ModelSettings(
             id=str(model), assistant=assistant, dtype=dtype, language='en', word_times=False
@@ -78,20 +77,19 @@ def measure(model: Path, dtype: str, assistants: dict[str, str], clips: list) ->
         greedy.step = lambda *args, step=step, steps=steps, **more: (
             steps.append(1) or step(*args, **more)
         )
-        found, times, tokens = [], [], 0
+        found, times = [], []
         for number, samples in enumerate(clips, 1):
             hypothesis = transcriber(Utterance.whole(samples))
             found.append(hypothesis.text)
             times.append(hypothesis.parts['decoder'])
-            tokens += len(transcriber._whisper.processor.tokenizer.encode(hypothesis.text))
             print(f'\r{name}: {number} of {len(clips)} ', end='', file=sys.stderr)
         print('\r', end='', file=sys.stderr)
-        texts, alone = texts or found, alone or times
+        texts, alone, most = texts or found, alone or times, most or len(steps)
         same = sum(one == other for one, other in zip(found, texts))
         ratio = statistics.median(time / other for time, other in zip(times, alone))
         print(
             f'{name:20}{same:6} of {len(clips):3}{statistics.median(times):8.3f}{ratio:9.2f}'
-            f'{len(steps) / tokens:18.2f}'
+            f'{len(steps) / most:15.2f}'
         )
 
 

@@ -37,6 +37,16 @@ def ours(dtype: str, threads: int = 0) -> tuple[Run, Transcriber]:
     return lambda samples: transcriber(Utterance.whole(samples)).text, transcriber
 
 
+def without_onednn() -> Run:
+    run, _ = ours('float32')
+
+    def plain(samples) -> str:
+        with torch.backends.mkldnn.flags(enabled=False):
+            return run(samples)
+
+    return plain
+
+
 def compiled_encoder() -> Run:
     run, transcriber = ours('float32')
     whisper = transcriber._whisper
@@ -77,6 +87,7 @@ ATTEMPTS: dict[str, tuple[Callable[[], Run], str]] = {
     'int8 (the default)': (lambda: ours('int8')[0], ''),
     'int8, 1 thread': (lambda: ours('int8', 1)[0], ''),
     'float32': (lambda: ours('float32', 2)[0], ''),
+    'float32 without oneDNN': (without_onednn, ''),
     'bfloat16': (lambda: ours('bfloat16')[0], ''),
     'torch.compile, encoder': (compiled_encoder, 'g++'),
     'torch.compile, static cache': (static_cache, 'g++'),

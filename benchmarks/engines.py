@@ -15,9 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from distil_whisper_ros.audio import Framer
-from distil_whisper_ros.vad import VoiceActivity
-
 WHOLE = 30 * 16_000  # samples
 
 ENGINES = {
@@ -31,14 +28,22 @@ ENGINES = {
 
 
 def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
+    from distil_whisper_ros.audio import Framer
     from distil_whisper_ros.guard import refuse
     from distil_whisper_ros.settings import GuardSettings, ModelSettings
-    from distil_whisper_ros.transcriber import Transcriber
+    from distil_whisper_ros.vad import VoiceActivity  # before torch: see there
+
+    from distil_whisper_ros.transcriber import Transcriber  # isort: skip
     from distil_whisper_ros.transcript import Utterance
 
     transcriber = Transcriber(
         ModelSettings(id=model, dtype=dtype, window_margin=margin, warm_up=False)
     )
+
+    def activity(samples) -> tuple[float, ...]:
+        voice_activity, framer = VoiceActivity(), Framer()
+        frames = [*framer.push(samples, 0.0), *framer.flush()]
+        return tuple(voice_activity(frame.samples) for frame in frames)
 
     def run(samples):
         # A long recording is cut at its pauses; to find them is a part of the work.
@@ -52,20 +57,17 @@ def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
     return run
 
 
-def activity(samples) -> tuple[float, ...]:
-    voice_activity, framer = VoiceActivity(), Framer()
-    frames = [*framer.push(samples, 0.0), *framer.flush()]
-    return tuple(voice_activity(frame.samples) for frame in frames)
-
-
 def card(model: str):
     import torch
     import transformers
     from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor, pipeline
 
     transformers.logging.set_verbosity_error()
+    # As the card chooses them.
+    gpu = torch.cuda.is_available()
+    device, dtype = ('cuda:0', torch.float16) if gpu else ('cpu', torch.float32)
     whisper = AutoModelForSpeechSeq2Seq.from_pretrained(
-        model, dtype=torch.float32, low_cpu_mem_usage=True, use_safetensors=True
+        model, dtype=dtype, low_cpu_mem_usage=True, use_safetensors=True
     )
     processor = AutoProcessor.from_pretrained(model)
     recognize = pipeline(
@@ -74,8 +76,8 @@ def card(model: str):
         tokenizer=processor.tokenizer,
         feature_extractor=processor.feature_extractor,
         max_new_tokens=128,
-        dtype=torch.float32,
-        device='cpu',
+        dtype=dtype,
+        device=device,
     )
 
     def run(samples):
@@ -93,7 +95,7 @@ def faster_whisper(kind: str):
     assert spec is not None
     assert spec.origin is not None
     folder = next(Path(spec.origin).parent.rglob('model.bin')).parent
-    model = WhisperModel(str(folder), device='cpu', compute_type=kind)
+    model = WhisperModel(str(folder), device='auto', compute_type=kind)
 
     def run(samples):
         segments, _ = model.transcribe(samples, beam_size=1, language='en')

@@ -15,7 +15,7 @@ from robot import MODEL, robot, VirtualMicrophone
 
 PARTS = (
     ('interpreter, ROS, interface', 'loading PyTorch'),
-    ('PyTorch, transformers', 'loading'),
+    ('PyTorch, transformers', f'loading {MODEL}'),
     ('weights', 'warming up'),
     ('warm-up', 'inactive'),
     ('microphone', 'ready'),
