@@ -216,7 +216,7 @@ def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
                 print(f'{ratio:{width}.2f}', end='')
             print()
     print(f'\nAll {len(clips)} utterances (WER: word error rate; less: ours minus it, 95 %):')
-    head = f'{"":42}{"WER":>7}{"less":>20}{"load s":>8}{"MB":>7}'
+    head = f'{"":42}{"WER":>7}{"less":>20}{"load s":>8}{"warm s":>8}{"MB":>7}'
     print(head + '\n' + '-' * len(head))
     for name, engine in engines.items():
         wrong, words = mistakes(clips, engine)
@@ -226,7 +226,10 @@ def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
             interval = f'{low:+.3f} to {high:+.3f}'
         memory = max(clip['memory'] for clip in engine['clips'])
         rate = wrong.sum() / words.sum()
-        print(f'{ENGINES[name]:42}{rate:7.3f}{interval:>20}{engine["load"]:8.2f}{memory:7.0f}')
+        print(
+            f'{ENGINES[name]:42}{rate:7.3f}{interval:>20}{engine["load"]:8.2f}'
+            f'{engine["warm"]:8.2f}{memory:7.0f}'
+        )
 
 
 def plot(rows: list[dict], engines: dict[str, dict], clips: list[Said]) -> Path:
@@ -236,14 +239,12 @@ def plot(rows: list[dict], engines: dict[str, dict], clips: list[Said]) -> Path:
     import matplotlib.pyplot as plt
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout='constrained')
-    if rows:
-        left.hist(
-            [[row['total'] for row in rows], [row['endpoint'] for row in rows]],
-            bins=30,
-            label=['text on the topic', 'endpoint decided'],
-        )
+    for key, title in (('endpoint', 'endpoint decided'), ('total', 'text on the topic')):
+        times = sorted(row[key] for row in rows)
+        shares = [(index + 1) / len(times) for index in range(len(times))]
+        left.step(times, shares, where='post', label=title)
     left.set_xlabel('s after the end of speech, through the microphone')
-    left.set_ylabel('utterances')
+    left.set_ylabel('share of the utterances')
     left.legend()
     lengths = [len(samples) / RATE for samples, _ in clips]
     for name, engine in engines.items():

@@ -91,7 +91,9 @@ class Microphone(LiveSource):
         child = self._child = start(self._settings)
         messages, framer, overflows, flows = Messages(child), Framer(), 0, False
         opened, resampler = {}, Resampler(SAMPLE_RATE)
-        while not self._closing.wait(PATIENCE if flows and self.patient else 0):
+        while not self._closing.is_set():
+            if flows and self.patient and not messages.ready:
+                self._closing.wait(PATIENCE)
             kind, seconds, count, payload = messages.receive(SILENT if flows else OPENING)
             if kind == OPENED:
                 opened = json.loads(payload)
@@ -152,17 +154,23 @@ class Messages:
         self._pipe = child.stdout
         self._data = b''
 
+    @property
+    def ready(self) -> bool:
+        """Whether a whole message is here already."""
+        if len(self._data) < HEADER.size:
+            return False
+        *_, length = HEADER.unpack_from(self._data)
+        return len(self._data) >= HEADER.size + length
+
     def receive(self, timeout: float) -> tuple[bytes, float, int, bytes]:
         """Return the next message, or raise a DeviceError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        while True:
-            if len(self._data) >= HEADER.size:
-                kind, seconds, count, length = HEADER.unpack_from(self._data)
-                size = HEADER.size + length
-                if len(self._data) >= size:
-                    payload, self._data = self._data[HEADER.size : size], self._data[size:]
-                    return kind, seconds, count, payload
+        while not self.ready:
             self._wait(deadline - time.monotonic())
+        kind, seconds, count, length = HEADER.unpack_from(self._data)
+        size = HEADER.size + length
+        payload, self._data = self._data[HEADER.size : size], self._data[size:]
+        return kind, seconds, count, payload
 
     def _wait(self, timeout: float) -> None:
         ready, _, _ = select.select([self._pipe], [], [], max(0.0, timeout))

@@ -91,6 +91,21 @@ def test_capture_times_are_those_of_the_wall_clock(room, opened):
     assert 0 < time.time() - frame.time < 0.5
 
 
+def test_frames_are_fresh_however_long_nobody_listened(room, opened):
+    source, _ = opened(pre_roll=0.2)
+    time.sleep(4.0)
+    source.begin()
+    frames = [source.read() for _ in range(10)]
+    assert all(time.time() - frame.time < 1.0 for frame in frames if frame is not None)
+    source.patient = True  # as while nobody speaks
+    deadline, newest = time.monotonic() + 4.0, 0.0
+    while time.monotonic() < deadline:
+        frame = source.read()
+        newest = frame.time if frame is not None else newest
+    assert time.time() - newest < 0.5
+    assert source.health().lost == 0
+
+
 @pytest.mark.parametrize('name', ['', 'default', '0', 'pulse', 'PULS'])
 def test_devices_by_name_part_and_number(room, opened, name):
     source, _ = opened(device=name)

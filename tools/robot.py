@@ -178,7 +178,7 @@ class VirtualMicrophone:
         """Wait until nobody speaks any more."""
         for player in self._players:
             player.wait()
-        time.sleep(0.2)  # what the microphone still holds
+        time.sleep(0.8)  # until it is not in the next utterance's pre-roll either
 
     def _player(self, samples: np.ndarray, name: str) -> subprocess.Popen:
         path = self._folder / f'{name}.wav'
