@@ -67,7 +67,7 @@ class AudioSource(Protocol):
         ...
 
     def read(self) -> Frame | None:
-        """Return the next frame, or None after a tenth of a second without one.
+        """Return the next frame, or None after a tenth of a second, or two, without one.
 
         Raise EOFError at the end of a recording, and DeviceError when the device is gone.
         """

@@ -13,7 +13,6 @@ first one and the overflows so far, FAILED and GONE with a sentence.
 
 import json
 import os
-import queue
 import struct
 import sys
 import threading
@@ -22,7 +21,7 @@ import time
 HEADER = struct.Struct('<cdII')
 OPENED, BLOCK, FAILED, GONE = b'O', b'B', b'F', b'G'
 BLOCK_DURATION = 0.032  # s
-QUEUE_LENGTH = 300  # blocks: ten seconds that the parent may be late
+LATE = 10.0  # s that the parent may be late, beside what a pipe holds
 PREFERRED_RATE = 16_000  # Hz
 
 
@@ -94,40 +93,61 @@ class Writer:
 
     def __init__(self):
         """Take standard output for messages alone, so that no library's print ends up there."""
-        self._file = os.fdopen(os.dup(1), 'wb', buffering=0)
+        self._pipe = os.dup(1)
+        self._unsent = bytearray()
         os.dup2(2, 1)
 
-    def send(self, kind, payload=b'', seconds=0.0, count=0):
-        """Write one message."""
+    def offer(self, kind, payload, seconds, count, most):
+        """Write a message and what waits, as far as the pipe takes it at once.
+
+        Return whether it was taken: no, if more than `most` bytes wait for the parent.
+        """
+        if len(self._unsent) > most:
+            self._write(blocking=False)
+            return False
+        self._unsent += HEADER.pack(kind, seconds, count, len(payload)) + payload
+        self._write(blocking=False)
+        return True
+
+    def send(self, kind, payload):
+        """Write a message and what waits."""
+        self._unsent += HEADER.pack(kind, 0.0, 0, len(payload)) + payload
+        self._write(blocking=True)
+
+    def _write(self, blocking):
+        os.set_blocking(self._pipe, blocking)
         try:
-            self._file.write(HEADER.pack(kind, seconds, count, len(payload)) + payload)
+            while self._unsent:
+                del self._unsent[: os.write(self._pipe, self._unsent)]
+        except BlockingIOError:
+            pass
         except OSError:
             os._exit(0)
 
 
-def run(wanted, send):
+def run(wanted, writer):
     """Open the microphone and send blocks until it is gone."""
     import sounddevice  # PortAudio lists the devices once, on import
 
-    blocks = queue.Queue(QUEUE_LENGTH)
     overflows = 0
     ended = threading.Event()
 
     def callback(data, _frames, clock, status):
-        # An exception here would end the stream without a word, so it only copies and enqueues.
+        # An exception here would end the stream without a word, and waiting would lose samples:
+        # it only offers the block. No other thread has a part in it, since waking one costs more.
         nonlocal overflows
         overflows += status.input_overflow
         delay = clock.currentTime - clock.inputBufferAdcTime
         captured = time.time() - (delay if 0 < delay < 1 else BLOCK_DURATION)
-        try:
-            blocks.put_nowait((bytes(data), captured, overflows))
-        except queue.Full:
+        if not writer.offer(BLOCK, bytes(data), captured, overflows, most):
             overflows += 1
 
     device = find_device(sounddevice, wanted['device'])
     rate, channels = choose_format(
         sounddevice, device, wanted['sample_rate'], wanted['channels']
     )  # fmt: skip
+    most = round(LATE * rate) * channels * 4
+    opened = {'name': device['name'], 'sample_rate': rate, 'channels': channels}
     try:
         stream = sounddevice.RawInputStream(
             samplerate=rate,
@@ -138,21 +158,15 @@ def run(wanted, send):
             callback=callback,
             finished_callback=ended.set,
         )
+        writer.send(OPENED, json.dumps(opened).encode())
         stream.start()
     except sounddevice.PortAudioError as error:
         raise ValueError(
             f'the microphone "{device["name"]}" cannot be opened ({reason(error)}): another '
             'program may have it, or this user may not: add it to the audio group'
         ) from error
-    opened = {'name': device['name'], 'sample_rate': rate, 'channels': channels}
-    send(OPENED, json.dumps(opened).encode())
-    while not ended.is_set():
-        try:
-            data, captured, count = blocks.get(timeout=0.2)
-        except queue.Empty:
-            continue
-        send(BLOCK, data, captured, count)
-    send(GONE, f'the microphone "{device["name"]}" is gone'.encode())
+    ended.wait()
+    writer.send(GONE, f'the microphone "{device["name"]}" is gone'.encode())
 
 
 def end_with_parent():
@@ -170,7 +184,7 @@ def main():
     writer = Writer()
     threading.Thread(target=end_with_parent, daemon=True).start()
     try:
-        run(json.loads(sys.argv[1]), writer.send)
+        run(json.loads(sys.argv[1]), writer)
     except ValueError as error:
         writer.send(FAILED, str(error).encode())
     except OSError as error:  # sounddevice without PortAudio

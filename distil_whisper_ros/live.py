@@ -8,7 +8,7 @@ from .audio import Frame, FRAME_DURATION, Health
 from .errors import DeviceError
 from .level import LevelMeter
 
-TOGETHER = 3  # frames for which a patient listener wakes up
+TOGETHER = 4  # frames for which a patient listener wakes up
 BUFFER = 60.0  # s of frames kept for a listener that is late
 
 
@@ -42,12 +42,12 @@ class LiveSource:
             self._listening, self.patient = True, False
 
     def read(self) -> Frame | None:
-        """Return the next frame, or None after a tenth of a second; see AudioSource."""
+        """Return the next frame, or None after a tenth of a second (two if patient)."""
         with self._condition:
             if not self._frames:
                 if self._problem:
                     raise DeviceError(self._problem)
-                self._condition.wait(0.1)
+                self._condition.wait(0.2 if self.patient else 0.1)
             return self._frames.popleft() if self._frames else None
 
     def end(self) -> None:

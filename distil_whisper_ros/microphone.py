@@ -26,7 +26,7 @@ from .settings import MicrophoneSettings
 
 OPENING = 15.0  # s until the device must have answered: PulseAudio takes 2 s, a busy Jetson more
 SILENT = 3.0  # s without a block, which come each 0.032 s, after which the device hangs
-PATIENCE = 0.07  # s from look to look while nobody speaks: each wake-up costs
+PATIENCE = 0.11  # s from look to look while nobody speaks: each wake-up costs
 OVERFLOW_SHOWN = 10.0  # s for which an overflow is a problem to report
 
 

@@ -371,11 +371,13 @@ class TestTranscribe:
         assert reason in future.result().transcript.reason
 
     def test_the_robots_own_ears_go_first(self, client, room):
-        long = np.concatenate([samples for samples, _ in speech().values()] * 3)
-        foreign = client.transcribe(long, RATE)
+        """The long one begins while the person speaks, and has far more work than that lasts."""
+        long = np.resize(np.concatenate([each for each, _ in speech().values()]), 590 * RATE)
         record = client.start_trigger('record')
         client.wait_state('waiting')
         room.say(goforward(), wait=False)
+        client.wait_state('hearing')
+        foreign = client.transcribe(long, RATE)
         wait_for(record.done, 60, 'the reply')
         assert record.result().message == SENTENCE
         assert not foreign.done()

@@ -13,7 +13,7 @@ from robot import goforward, raw, RECORDINGS, VirtualMicrophone, wait_for
 from distil_whisper_ros import capture
 from distil_whisper_ros.audio import level
 from distil_whisper_ros.errors import DeviceError
-from distil_whisper_ros.microphone import Microphone
+from distil_whisper_ros.microphone import end, Messages, Microphone, start
 from distil_whisper_ros.settings import MicrophoneSettings
 
 
@@ -173,6 +173,28 @@ def test_an_overflow_is_counted_and_reported(room, opened):
     assert source.health().problem == problems[0]
     assert source.health().open
     assert source.health().restarts == 0
+
+
+def test_a_node_that_is_late_loses_nothing_for_ten_seconds(room):
+    """Nobody takes the blocks for 14 s; those of the last seconds are lost, and counted."""
+    child = start(MicrophoneSettings())
+    messages = Messages(child)
+    try:
+        assert messages.receive(15)[0] == capture.OPENED
+        messages.receive(15)
+        time.sleep(14)
+        blocks = [messages.receive(3) for _ in range(500)]
+    finally:
+        end(child)
+    assert {kind for kind, *_ in blocks} == {capture.BLOCK}
+    counts = [count for _, _, count, _ in blocks]
+    kept = counts.index(next(count for count in counts if count > counts[0]))
+    assert 10 <= kept * capture.BLOCK_DURATION < 13
+    times = [seconds for _, seconds, *_ in blocks]
+    assert times[kept] - times[kept - 1] > 1
+    gaps = np.abs(np.diff(times[10:kept]) - capture.BLOCK_DURATION)
+    assert np.median(gaps) < 0.02
+    assert times[kept - 1] - times[10] == pytest.approx((kept - 11) * 0.032, abs=0.3)
 
 
 def test_a_child_that_dies_is_started_anew(room, opened):
