@@ -18,10 +18,10 @@ from typing import Any
 from unittest.mock import patch
 
 import jiwer
-from latency import normal
 from robot import MODEL
 import torch
 from utterances import Said, short
+from word_errors import normal
 
 from distil_whisper_ros.settings import ModelSettings
 from distil_whisper_ros.transcriber import Transcriber

@@ -23,21 +23,17 @@ import time
 from typing import Any
 
 from engines import ENGINES
-import jiwer
 import numpy as np
 from robot import MODEL, RATE, robot, ROOT, VirtualMicrophone, wait_for
 from sounds import speech
 from utterances import Said, short, utterances
-from whisper_normalizer.english import EnglishTextNormalizer
+from word_errors import difference, mistakes
 
 RESULTS = Path(__file__).parent / 'results'
 TURN = 12  # utterances that an engine takes at once
 PEER = 'fw-int8'
 SHORT = 10.0  # s: most commands are shorter
 CLASSES = ((0.0, SHORT), (SHORT, 30.0))  # s, lengths of utterances
-RESAMPLED = 2000  # times, by the bootstrap
-
-normal = EnglishTextNormalizer()
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -144,29 +140,6 @@ def measure(clips: list[Said], names: list[str]) -> dict[str, dict]:
     return {name: {**engine.start, 'clips': engine.clips} for name, engine in engines.items()}
 
 
-def mistakes(clips: list[Said], engine: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Return the wrong words and the words of each clip, normalized as OpenAI does."""
-    wrong, words = [], []
-    for (_, said), found in zip(clips, engine['clips']):
-        compared = jiwer.process_words(normal(said), normal(found['text']))
-        wrong.append(compared.substitutions + compared.deletions + compared.insertions)
-        words.append(compared.substitutions + compared.deletions + compared.hits)
-    return np.array(wrong), np.array(words)
-
-
-def difference(clips: list[Said], mine: dict, other: dict) -> tuple[float, float]:
-    """Return the 95 % interval of the difference of two word error rates.
-
-    The paired bootstrap of Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR
-    performance evaluation" (ICASSP 2004): utterances are drawn, each with both texts.
-    """
-    wrong, words = mistakes(clips, mine)
-    others, _ = mistakes(clips, other)
-    drawn = np.random.default_rng(0).integers(len(clips), size=(RESAMPLED, len(clips)))
-    differences = (wrong - others)[drawn].sum(1) / words[drawn].sum(1)
-    return float(np.quantile(differences, 0.025)), float(np.quantile(differences, 0.975))
-
-
 def show_real_time(rows: list[dict]) -> None:
     totals = [row['total'] for row in rows]
     print(f'\nFrom the end of speech to the text on the topic ({len(rows)} utterances, s):')
@@ -218,11 +191,16 @@ def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
     print(f'\nAll {len(clips)} utterances (WER: word error rate; less: ours minus it, 95 %):')
     head = f'{"":42}{"WER":>7}{"less":>20}{"load s":>8}{"warm s":>8}{"MB":>7}'
     print(head + '\n' + '-' * len(head))
+    said = [text for _, text in clips]
+    found = {
+        name: mistakes(said, [clip['text'] for clip in engine['clips']])
+        for name, engine in engines.items()
+    }
     for name, engine in engines.items():
-        wrong, words = mistakes(clips, engine)
+        wrong, words = found[name]
         interval = ''
         if name != 'ours' and 'ours' in engines:
-            low, high = difference(clips, engines['ours'], engine)
+            low, high = difference(found['ours'][0], wrong, words)
             interval = f'{low:+.3f} to {high:+.3f}'
         memory = max(clip['memory'] for clip in engine['clips'])
         rate = wrong.sum() / words.sum()

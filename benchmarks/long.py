@@ -14,10 +14,11 @@ import tempfile
 
 from engines import ENGINES
 import jiwer
-from latency import Engine, normal
+from latency import Engine
 import numpy as np
 from robot import RATE
 from utterances import short
+from word_errors import normal
 
 COMPARED = ('ours', 'fw-int8', 'fw-float32')
 LOOP, LONGEST = 4, 12  # times, words

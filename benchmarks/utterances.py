@@ -8,6 +8,7 @@ from sounds import speech, with_noise
 from words import SENTENCES
 
 RATIOS = (None, 15, 5)  # dB of signal to noise
+NOISIER = (20, 10, 3)
 BREATH = np.zeros(RATE // 2, np.float32)
 
 Said = tuple[np.ndarray, str]
@@ -19,6 +20,16 @@ def utterances() -> list[Said]:
         (samples if ratio is None else with_noise(samples, ratio, number), text)
         for number, (samples, text) in enumerate([*short(), *long()])
         for ratio in RATIOS
+    ]
+
+
+def more_in_noise() -> list[Said]:
+    """Return 312 others: the same sentences, each in six other noises."""
+    said = [*short(), *long()]
+    return [
+        (with_noise(samples, ratio, seed), text)
+        for seed, (samples, text) in enumerate(said * 2, len(said))
+        for ratio in NOISIER
     ]
 
 

@@ -21,6 +21,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Tell why a test had its second try: one that needs it often is a defect."""
+    for report in terminalreporter.stats.get('rerun', []):
+        terminalreporter.section(f'second try: {report.nodeid}')
+        terminalreporter.line(report.longreprtext)
+
+
 @pytest.fixture(scope='session')
 def transcriber():
     """Load the small real Whisper once, as exact as it can be."""

@@ -1,0 +1,32 @@
+"""Word error rates, and how sure one may be that two of them differ."""
+
+from collections.abc import Sequence
+
+import jiwer
+import numpy as np
+from whisper_normalizer.english import EnglishTextNormalizer
+
+RESAMPLED = 2000  # times, by the bootstrap
+
+normal = EnglishTextNormalizer()
+
+
+def mistakes(said: Sequence[str], found: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the wrong words and the words of each text, normalized as OpenAI does."""
+    wrong, words = [], []
+    for reference, hypothesis in zip(said, found):
+        compared = jiwer.process_words(normal(reference), normal(hypothesis))
+        wrong.append(compared.substitutions + compared.deletions + compared.insertions)
+        words.append(compared.substitutions + compared.deletions + compared.hits)
+    return np.array(wrong), np.array(words)
+
+
+def difference(wrong: np.ndarray, others: np.ndarray, words: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two word error rates.
+
+    The paired bootstrap of Bisani and Ney, "Bootstrap estimates for confidence intervals in ASR
+    performance evaluation" (ICASSP 2004): utterances are drawn, each with both texts.
+    """
+    drawn = np.random.default_rng(0).integers(len(words), size=(RESAMPLED, len(words)))
+    differences = (wrong - others)[drawn].sum(1) / words[drawn].sum(1)
+    return float(np.quantile(differences, 0.025)), float(np.quantile(differences, 0.975))
