@@ -53,6 +53,7 @@ class Transcriber:
         with _named_faults(settings.id, self.device):
             progress(f'loading {settings.id}', 0.0)
             int8 = choose_int8(settings.dtype, self.device)
+            self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
             self._whisper: Any = Whisper(folder, self.device, self.dtype, int8)
             if settings.assistant:
                 progress(f'loading {settings.assistant}', 0.0)

@@ -109,6 +109,7 @@ def test_int8_and_a_window_cost_no_words():
             id=str(MODEL), dtype=dtype, window_margin=margin, word_times=False
         )
         transcriber = Transcriber(settings)
+        assert transcriber.precision == ('int8' if dtype == 'auto' else dtype)  # the log tells it
         texts = [transcriber(Utterance.whole(samples)).text for samples, _ in clips]
         rates[dtype] = jiwer.wer([normal(text) for _, text in clips], [normal(t) for t in texts])
     print(rates)

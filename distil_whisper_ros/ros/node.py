@@ -85,7 +85,7 @@ class SpeechRecognizer(ManagedNode):
         )
         self.get_logger().info(
             f'{settings.model.id} is ready on {self._transcriber.device} '
-            f'({self._transcriber.dtype}) after {time.monotonic() - started:.1f} s'
+            f'({self._transcriber.precision}) after {time.monotonic() - started:.1f} s'
         )
         self.on_state(State.INACTIVE)
         return super().on_configure(state)
