@@ -29,12 +29,13 @@ def main() -> None:
     parser.add_argument('--dtype', default='auto', help='as model.dtype')
     parser.add_argument('--quick', action='store_true', help='6 utterances')
     arguments = parser.parse_args()
-    clips = utterances()[:6] if arguments.quick else utterances() + more_in_noise()
+    first = utterances()
+    clips = first[:6] if arguments.quick else first + more_in_noise()
     transcriber = Transcriber(ModelSettings(id=arguments.model, dtype=arguments.dtype))
     print(f'{arguments.model}, {len(clips)} utterances')
     print(
-        f'{"margin s":>9}{"WER":>8}{"of first 156":>14}{"less 30 s, 95 %":>19}{"median s":>10}'
-        f'{"redone":>8}'
+        f'{"margin s":>9}{"WER":>8}{f"of first {len(first)}":>14}{"less 30 s, 95 %":>19}'
+        f'{"median s":>10}{"redone":>8}'
     )
     baseline = None
     for margin in MARGINS:
@@ -53,9 +54,9 @@ def main() -> None:
         wrong, words = mistakes([text for _, text in clips], texts)
         baseline = wrong if baseline is None else baseline
         low, high = difference(wrong, baseline, words)
+        rates = [part.sum() / words[: len(part)].sum() for part in (wrong, wrong[: len(first)])]
         print(
-            f'{margin:9.1f}{wrong.sum() / words.sum():8.3f}'
-            f'{wrong[:156].sum() / words[:156].sum():14.3f}{f"{low:+.3f} to {high:+.3f}":>19}'
+            f'{margin:9.1f}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>19}'
             f'{statistics.median(times):10.3f}{redone:8}'
         )
 
