@@ -14,10 +14,11 @@ run: setup ## Hear a person and print the text [MICROPHONE=default] [MODEL=disti
 test: setup-test lint ## Run every test
 	@tools/with_ros python -m pytest $(PYTEST_ARGUMENTS)
 
-lint: setup-test ## Check format and types
+lint: setup-test ## Check format, types, and the floors that imports may cross
 	@tools/with_ros black --quiet --check $(SOURCES) || { tools/with_ros black --diff -q $(SOURCES); exit 1; }
 	@tools/with_ros ruff check --quiet $(SOURCES)
 	@tools/with_ros pyright
+	@tools/with_ros lint-imports --no-cache
 
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py

@@ -20,9 +20,9 @@ import torch
 from transformers import WhisperForConditionalGeneration
 from utterances import utterances
 
-from distil_whisper_ros.settings import ModelSettings
-from distil_whisper_ros.transcriber import Transcriber
-from distil_whisper_ros.transcript import Utterance
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper.transcriber import Transcriber
 
 
 def truncated(model: Path, folder: Path, layers: int, wrong_encoder: bool = False) -> Path:
@@ -69,7 +69,7 @@ def measure(model: Path, dtype: str, assistants: dict[str, str], clips: list) ->
     most = 0
     for name, assistant in assistants.items():
         settings = ModelSettings(
-            id=str(model), assistant=assistant, dtype=dtype, language='en', word_times=False
+            id=str(model), assistant=assistant, dtype=dtype, language='en', word_timestamps=False
         )
         transcriber = Transcriber(settings)
         greedy, steps = transcriber._whisper.greedy, []

@@ -23,9 +23,9 @@ import torch
 from utterances import Said, short
 from word_errors import normal
 
-from distil_whisper_ros.settings import ModelSettings
-from distil_whisper_ros.transcriber import Transcriber
-from distil_whisper_ros.transcript import Utterance
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper.transcriber import Transcriber
 
 Run = Callable[[Any], str]
 
@@ -33,7 +33,7 @@ Run = Callable[[Any], str]
 def ours(dtype: str, threads: int = 0) -> tuple[Run, Transcriber]:
     torch.set_num_threads(threads or torch.get_num_threads())
     transcriber = Transcriber(
-        ModelSettings(id=str(MODEL), dtype=dtype, window_margin=30.0, word_times=False)
+        ModelSettings(id=str(MODEL), dtype=dtype, audio_context_margin=30.0, word_timestamps=False)
     )
     return lambda samples: transcriber(Utterance.whole(samples)).text, transcriber
 

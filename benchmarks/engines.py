@@ -28,16 +28,16 @@ ENGINES = {
 
 
 def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
-    from distil_whisper_ros.audio import Framer
-    from distil_whisper_ros.guard import refuse
-    from distil_whisper_ros.settings import GuardSettings, ModelSettings
-    from distil_whisper_ros.vad import VoiceActivity  # before torch: see there
+    from distil_whisper_ros.audio.framing import Framer
+    from distil_whisper_ros.core.settings import HallucinationFilterSettings, ModelSettings
+    from distil_whisper_ros.speech.hallucination_filter import rejection
+    from distil_whisper_ros.speech.voice_activity import VoiceActivity  # before torch: see there
 
-    from distil_whisper_ros.transcriber import Transcriber  # isort: skip
-    from distil_whisper_ros.transcript import Utterance
+    from distil_whisper_ros.whisper.transcriber import Transcriber  # isort: skip
+    from distil_whisper_ros.core.types import Utterance
 
     transcriber = Transcriber(
-        ModelSettings(id=model, dtype=dtype, window_margin=margin, warm_up=False)
+        ModelSettings(id=model, dtype=dtype, audio_context_margin=margin, warm_up=False)
     )
 
     def activity(samples) -> tuple[float, ...]:
@@ -51,7 +51,7 @@ def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
         utterance = Utterance.whole(samples, speech)
         hypothesis = transcriber(utterance)
         started = time.perf_counter()
-        refuse(hypothesis, utterance, GuardSettings())
+        rejection(hypothesis, utterance, HallucinationFilterSettings())
         return hypothesis.text, {**hypothesis.parts, 'guard': time.perf_counter() - started}
 
     return run

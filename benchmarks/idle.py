@@ -16,12 +16,13 @@ import time
 import numpy as np
 from robot import robot, VirtualMicrophone
 
-from distil_whisper_ros.audio import Frame, FRAME_DURATION, FRAME_LENGTH, Framer
-from distil_whisper_ros.endpoint import Endpointer
-from distil_whisper_ros.heard import Heard
-from distil_whisper_ros.level import LevelMeter
-from distil_whisper_ros.settings import UtteranceSettings
-from distil_whisper_ros.vad import VoiceActivity
+from distil_whisper_ros.audio.framing import Framer
+from distil_whisper_ros.audio.levels import LevelMeter
+from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH
+from distil_whisper_ros.core.settings import UtteranceSettings
+from distil_whisper_ros.speech.endpointer import Endpointer
+from distil_whisper_ros.speech.utterance_buffer import UtteranceBuffer
+from distil_whisper_ros.speech.voice_activity import VoiceActivity
 
 
 def processor_time(process: int) -> float:
@@ -36,7 +37,7 @@ def whole(seconds: float) -> None:
     with VirtualMicrophone() as room, robot(environment=room.environment) as (client, process):
         client.wait_state('ready')
         node = process.process.pid
-        command = ['pgrep', '-P', str(node), '-f', 'distil_whisper_ros.capture']
+        command = ['pgrep', '-P', str(node), '-f', 'distil_whisper_ros.audio.capture_process']
         child = int(subprocess.run(command, capture_output=True, text=True).stdout.split()[0])
         for name, hands_free in (('ready, pre-roll kept', False), ('hands-free, quiet', True)):
             client.switch('hands_free', hands_free)
@@ -55,7 +56,7 @@ def parts(frames: int = 2000) -> None:
     noise = np.random.default_rng(0).normal(0, 3e-4, frames * FRAME_LENGTH).astype(np.float32)
     blocks = noise.reshape(frames, FRAME_LENGTH)
     framer, meter, activity = Framer(), LevelMeter(), VoiceActivity()
-    endpointer, heard = Endpointer(UtteranceSettings(wait_for_speech=1e9)), Heard(10)
+    endpointer, heard = Endpointer(UtteranceSettings(wait_for_speech=1e9)), UtteranceBuffer(10)
 
     def keep(block: np.ndarray) -> None:
         endpointer.step(0.0)

@@ -3,7 +3,7 @@
 import numpy as np
 from robot import RATE, raw, RECORDINGS
 
-from distil_whisper_ros.audio_file import read_recording
+from distil_whisper_ros.audio.recordings import read_recording
 
 DURATION = 5  # s
 

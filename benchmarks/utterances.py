@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 from robot import RATE, spoken
 from sounds import speech, with_noise
-from words import SENTENCES
+from word_timestamps import SENTENCES
 
 RATIOS = (None, 15, 5)  # dB of signal to noise
 NOISIER = (20, 10, 3)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in ('tools', 'benchmarks'):
+for folder in ('tools', 'benchmarks', 'tests'):
     sys.path.insert(0, str(ROOT / folder))
 
 
@@ -33,10 +33,10 @@ def transcriber():
     """Load the small real Whisper once, as exact as it can be."""
     from robot import MODEL
 
-    from distil_whisper_ros.settings import ModelSettings
-    from distil_whisper_ros.transcriber import Transcriber
+    from distil_whisper_ros.core.settings import ModelSettings
+    from distil_whisper_ros.whisper.transcriber import Transcriber
 
-    return Transcriber(ModelSettings(id=str(MODEL), dtype='float32', window_margin=30.0))
+    return Transcriber(ModelSettings(id=str(MODEL), dtype='float32', audio_context_margin=30.0))
 
 
 @pytest.fixture(scope='module')

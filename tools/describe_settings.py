@@ -6,8 +6,8 @@ import textwrap
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from distil_whisper_ros.knobs import Knob, Value  # noqa: E402
-from distil_whisper_ros.settings import knobs  # noqa: E402
+from distil_whisper_ros.core.parameter_spec import ParameterSpec, Value  # noqa: E402
+from distil_whisper_ros.core.settings import parameter_specs  # noqa: E402
 
 HEAD = """\
 # The parameters of speech_recognizer, all with their defaults. Copy this file, change what your
@@ -27,34 +27,34 @@ def literal(value: Value) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-def limits(knob: Knob) -> str:
-    """Return the range of a knob, or ''."""
-    return f' From {knob.low:g} to {knob.high:g}.' if knob.low is not None else ''
+def limits(spec: ParameterSpec) -> str:
+    """Return the range of a spec, or ''."""
+    return f' From {spec.low:g} to {spec.high:g}.' if spec.low is not None else ''
 
 
 def yaml() -> str:
     """Return config/speech.yaml."""
     text, group = HEAD, ''
-    for knob in knobs():
-        parent, dot, key = knob.name.rpartition('.')
+    for spec in parameter_specs():
+        parent, dot, key = spec.name.rpartition('.')
         if parent != group:
             group = parent
             text += f'    {parent}:\n' if dot else ''
         indent = ' ' * (6 if dot else 4)
-        comment = knob.description + limits(knob)
+        comment = spec.description + limits(spec)
         text += textwrap.indent(textwrap.fill(comment, 96 - len(indent)), indent + '# ') + '\n'
-        text += f'{indent}{key}: {literal(knob.default)}\n'
+        text += f'{indent}{key}: {literal(spec.default)}\n'
     return text
 
 
 def markdown() -> str:
     """Return the table of parameters."""
     rows = ['| parameter | default | meaning | may change |', '|---|---|---|---|']
-    for knob in knobs():
-        meaning = knob.description + limits(knob)
+    for spec in parameter_specs():
+        meaning = spec.description + limits(spec)
         rows.append(
-            f'| `{knob.name}` | `{literal(knob.default)}` | {meaning} | '
-            f'{knob.takes_effect.value} |'
+            f'| `{spec.name}` | `{literal(spec.default)}` | {meaning} | '
+            f'{spec.takes_effect.value} |'
         )
     return '\n'.join(rows) + '\n'
 

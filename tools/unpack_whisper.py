@@ -187,7 +187,7 @@ def configurations(variables, hints):
         'sampling_rate': 16000,
         'hop_length': 160,
         'n_fft': 400,
-        'chunk_length': 30,
+        'segment_length': 30,
         'n_samples': 480000,
         'nb_max_frames': 3000,
         'padding_side': 'right',

@@ -9,8 +9,8 @@ import shutil
 import sys
 import time
 
-from ..errors import SpeechError
-from ..settings import MicrophoneSettings, ModelSettings
+from ..core.errors import SpeechError
+from ..core.settings import MicrophoneSettings, ModelSettings
 
 EXAMPLES = """\
 examples:
@@ -101,8 +101,8 @@ def gpu() -> Iterator[Finding]:
 
 def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:
     """Open the microphone and listen for two seconds."""
-    from ..level import QUIET, quiet_hint
-    from ..microphone import Microphone
+    from ..audio.levels import QUIET, quiet_hint
+    from ..audio.microphone import Microphone
 
     source = Microphone(settings)
     try:
@@ -127,7 +127,7 @@ def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:
 
 def model(settings: ModelSettings) -> Iterator[Finding]:
     """Look for the model on this machine."""
-    from ..model_files import find_model
+    from ..whisper.checkpoint import find_model
 
     try:
         folder = find_model(settings.id, settings.revision, True, lambda *_: None)

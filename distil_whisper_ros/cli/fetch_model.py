@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from ..errors import SpeechError
-from ..model_files import find_model
-from ..settings import ModelSettings
+from ..core.errors import SpeechError
+from ..core.settings import ModelSettings
+from ..whisper.checkpoint import find_model
 
 EXAMPLES = """\
 examples:

@@ -10,7 +10,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.utilities import remove_ros_args
 
-BAD = (RecognizerState.ERROR, RecognizerState.LOST)
+BAD = (RecognizerState.STATE_ERROR, RecognizerState.STATE_LOST)
 
 
 def main(arguments: list[str] | None = None) -> None:

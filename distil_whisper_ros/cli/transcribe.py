@@ -7,15 +7,16 @@ from pathlib import Path
 import sys
 import time
 
-from ..audio import FRAME_DURATION, Framer, SAMPLE_RATE
-from ..audio_file import read_recording
-from ..errors import SpeechError
-from ..guard import believed
-from ..settings import GuardSettings, ModelSettings, UtteranceSettings
-from ..subtitles import cues, srt, vtt
-from ..transcript import Hypothesis, Utterance
-from ..vad import VoiceActivity
-from ..work import Turn
+from ..audio.framing import Framer
+from ..audio.recordings import read_recording
+from ..core.audio_format import FRAME_DURATION, SAMPLE_RATE
+from ..core.errors import SpeechError
+from ..core.scheduler import JobContext
+from ..core.settings import HallucinationFilterSettings, ModelSettings, UtteranceSettings
+from ..core.types import Hypothesis, Utterance
+from ..speech.hallucination_filter import without_rejected
+from ..speech.voice_activity import VoiceActivity
+from .subtitles import cues, srt, vtt
 
 EXAMPLES = """\
 examples:
@@ -58,7 +59,7 @@ class Shown:
             print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
 
 
-class Parts(Turn):
+class Parts(JobContext):
     """Tells how far a recording is: its turn comes between parts."""
 
     def __init__(self, name: str, duration: float, shown: Shown) -> None:
@@ -68,7 +69,7 @@ class Parts(Turn):
         self.part = 0.0
         """Longest part, in seconds."""
 
-    def give_way(self) -> None:
+    def yield_control(self) -> None:
         """Show that a part is done."""
         self._done = min(self._duration, self._done + self.part)
         self._shown(f'{self._name}: about {self._done:.0f} of {self._duration:.0f} s')
@@ -149,7 +150,7 @@ def main(given: list[str] | None = None) -> None:
     )
     try:
         shown('loading PyTorch')
-        from ..transcriber import Transcriber
+        from ..whisper.transcriber import Transcriber
 
         transcriber = Transcriber(settings, lambda what, share: shown(f'{what} {share:.0%}'))
         failed = 0
@@ -184,13 +185,15 @@ def transcribed(path: Path, transcriber, settings: ModelSettings, options, shown
     """Return one recording's text as it is to be written."""
     utterance = hear(path, shown)
     turn = Parts(path.name, utterance.duration, shown)
-    turn.part = settings.chunk_length * 0.9
+    turn.part = settings.segment_length * 0.9
     shown(f'{path.name}: transcribing {utterance.duration:.0f} s')
     started = time.monotonic()
     hypothesis = transcriber(utterance, settings, turn)
     if not options.everything:
         spoken = any(p >= UtteranceSettings().vad_threshold for p in utterance.speech)
-        kept = believed(hypothesis, GuardSettings()) if spoken else hypothesis
+        kept = (
+            without_rejected(hypothesis, HallucinationFilterSettings()) if spoken else hypothesis
+        )
         hypothesis = replace(hypothesis, segments=kept.segments if spoken else ())
     hypothesis = replace(hypothesis, processing_time=time.monotonic() - started)
     return written(path, utterance, hypothesis, options.format)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from ..audio import Health
-from ..transcript import Outcome, State, Transcript
+from ..audio.source import SourceHealth
+from ..core.types import Outcome, State, Transcript
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Load:
 
 
 def diagnostics(
-    node: str, state: State, detail: str, model: str, health: Health | None, load: Load
+    node: str, state: State, detail: str, model: str, health: SourceHealth | None, load: Load
 ) -> DiagnosticArray:
     """Return the array, without its stamp."""
     failed = state is State.ERROR
@@ -64,7 +64,7 @@ def diagnostics(
     return DiagnosticArray(status=[recognizer, _microphone(node, health)])
 
 
-def _microphone(node: str, health: Health | None) -> DiagnosticStatus:
+def _microphone(node: str, health: SourceHealth | None) -> DiagnosticStatus:
     name = f'{node}: microphone'
     if health is None:
         return _status(name, '', DiagnosticStatus.STALE, 'closed: the node is not active', {})

@@ -13,9 +13,9 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from ..errors import SettingError
-from ..knobs import Knob, TakesEffect
-from ..settings import knobs, Settings, settings_from
+from ..core.errors import SettingError
+from ..core.parameter_spec import ParameterSpec, TakesEffect
+from ..core.settings import parameter_specs, Settings, settings_from
 
 # What rclpy and the ROS launch system set by themselves.
 FOREIGN = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
@@ -28,32 +28,32 @@ class Parameters:
         """`may_change` returns why a parameter of that kind cannot change now, or ''."""
         self._node = node
         self._may_change = may_change
-        self._knobs = {knob.name: knob for knob in knobs()}
+        self._knobs = {spec.name: spec for spec in parameter_specs()}
         self.problems: dict[str, str] = {}
         """What is wrong with parameters given at the start, by name."""
-        for knob in self._knobs.values():
-            self._declare(knob)
+        for spec in self._knobs.values():
+            self._declare(spec)
         for name in self._unknown():
             node.get_logger().warn(self._no_such(name))
 
-    def _declare(self, knob: Knob) -> None:
+    def _declare(self, spec: ParameterSpec) -> None:
         """Declare one parameter; a wrong value from the start is kept as a problem."""
         # First of any type, to read what was given: a wrong type is then ours to explain.
         given = self._node.declare_parameter(
-            knob.name, knob.default, ParameterDescriptor(dynamic_typing=True)
+            spec.name, spec.default, ParameterDescriptor(dynamic_typing=True)
         ).value
-        self._node.undeclare_parameter(knob.name)
-        value = lenient(knob, given)
-        if knob.default == [] and not value:
+        self._node.undeclare_parameter(spec.name)
+        value = lenient(spec, given)
+        if spec.default == [] and not value:
             value = []  # YAML's empty list has no type, and comes as nothing at all
         try:
-            knob.check(value)
+            spec.check(value)
         except SettingError as error:
-            if knob.takes_effect is not TakesEffect.START:  # those cannot be put right later
-                self.problems[knob.name] = str(error)
-            self._node.get_logger().error(f'{error}; {knob.default!r} stands until it is set')
-            value = knob.default
-        self._node.declare_parameter(knob.name, value, descriptor(knob), ignore_override=True)
+            if spec.takes_effect is not TakesEffect.START:  # those cannot be put right later
+                self.problems[spec.name] = str(error)
+            self._node.get_logger().error(f'{error}; {spec.default!r} stands until it is set')
+            value = spec.default
+        self._node.declare_parameter(spec.name, value, descriptor(spec), ignore_override=True)
 
     def _no_such(self, name: str) -> str:
         near = difflib.get_close_matches(name, self._knobs, 1)
@@ -72,8 +72,8 @@ class Parameters:
         values: dict[str, Any] = {
             name: self._node.get_parameter(name).value for name in self._knobs
         }
-        for name, knob in self._knobs.items():
-            if isinstance(knob.default, list):
+        for name, spec in self._knobs.items():
+            if isinstance(spec.default, list):
                 values[name] = [text for text in values[name] or [] if text]
         return settings_from(values)
 
@@ -81,9 +81,9 @@ class Parameters:
         """Return the parameters of a request, whole numbers made numbers where those are due."""
         prepared = []
         for parameter in parameters:
-            knob = self._knobs.get(parameter.name)
-            value = parameter.value if knob is None else lenient(knob, parameter.value)
-            if knob is not None and knob.default == [] and not value:
+            spec = self._knobs.get(parameter.name)
+            value = parameter.value if spec is None else lenient(spec, parameter.value)
+            if spec is not None and spec.default == [] and not value:
                 value = []
             prepared.append(Parameter(parameter.name, value=value))
         return prepared
@@ -91,21 +91,21 @@ class Parameters:
     def refusal(self, parameters: Iterable[Parameter]) -> SetParametersResult | None:
         """Return why a request to set parameters is refused, or None if it is not."""
         for parameter in parameters:
-            knob = self._knobs.get(parameter.name)
-            if knob is None:
+            spec = self._knobs.get(parameter.name)
+            if spec is None:
                 if self._node.has_parameter(parameter.name):
                     continue  # one of ROS's own
                 reason = self._no_such(parameter.name)
                 return SetParametersResult(successful=False, reason=reason)
             try:
                 value: Any = parameter.value
-                knob.check(value)
+                spec.check(value)
             except SettingError as error:
                 return SetParametersResult(successful=False, reason=str(error))
             # A value that was wrong from the start may always be put right.
-            why = '' if knob.name in self.problems else self._may_change(knob.takes_effect)
+            why = '' if spec.name in self.problems else self._may_change(spec.takes_effect)
             if why:
-                reason = f'{knob.name} can change {knob.takes_effect.value}; {why}'
+                reason = f'{spec.name} can change {spec.takes_effect.value}; {why}'
                 return SetParametersResult(successful=False, reason=reason)
         return None
 
@@ -115,30 +115,30 @@ class Parameters:
             self.problems.pop(parameter.name, None)
 
 
-def lenient(knob: Knob, value: Any) -> Any:
+def lenient(spec: ParameterSpec, value: Any) -> Any:
     """Take a whole number for a number: YAML's `1` where `1.0` is meant."""
-    if isinstance(knob.default, float) and type(value) is int:
+    if isinstance(spec.default, float) and type(value) is int:
         return float(value)
     return value
 
 
-def descriptor(knob: Knob) -> ParameterDescriptor:
+def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
     """Return what `ros2 param describe` shows."""
     result = ParameterDescriptor(
-        name=knob.name,
-        description=knob.description,
-        additional_constraints=f'Can change {knob.takes_effect.value}.',
-        read_only=knob.takes_effect is TakesEffect.START,
+        name=spec.name,
+        description=spec.description,
+        additional_constraints=f'Can change {spec.takes_effect.value}.',
+        read_only=spec.takes_effect is TakesEffect.START,
         # rclpy takes an empty list for one of bytes, so the type must be free; check() is not.
-        dynamic_typing=isinstance(knob.default, list),
+        dynamic_typing=isinstance(spec.default, list),
     )
-    if knob.low is not None and knob.high is not None:
-        if isinstance(knob.default, float):
+    if spec.low is not None and spec.high is not None:
+        if isinstance(spec.default, float):
             result.floating_point_range = [
-                FloatingPointRange(from_value=float(knob.low), to_value=float(knob.high))
+                FloatingPointRange(from_value=float(spec.low), to_value=float(spec.high))
             ]
         else:
             result.integer_range = [
-                IntegerRange(from_value=int(knob.low), to_value=int(knob.high), step=1)
+                IntegerRange(from_value=int(spec.low), to_value=int(spec.high), step=1)
             ]
     return result

@@ -10,14 +10,14 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from ..errors import RequestError, SpeechError
-from ..foreign import Foreign
-from ..recognizer import Recognizer
-from ..resample import from_int16
-from ..settings import Settings
-from ..transcript import Outcome, Transcript
-from .messages import seconds
-from .waiting import awaitable, InOrder
+from ..audio.pcm import from_int16
+from ..core.errors import RequestError, SpeechError
+from ..core.settings import Settings
+from ..core.types import Outcome, Transcript
+from ..speech.batch_transcription import TranscriptionQueue
+from ..speech.recognizer import Recognizer
+from .conversions import seconds
+from .futures import awaitable, InOrder
 
 
 class Ears(Protocol):
@@ -27,7 +27,7 @@ class Ears(Protocol):
         """Return the recognizer, or raise an InactiveError that says what to do."""
         ...
 
-    def foreign(self) -> Foreign:
+    def foreign(self) -> TranscriptionQueue:
         """Return what transcribes foreign audio, or raise an InactiveError."""
         ...
 

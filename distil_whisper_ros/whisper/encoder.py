@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from .layers import Heads
-from .precision import product
+from .attention import Heads
+from .quantization import product
 
 
 class Encoder:

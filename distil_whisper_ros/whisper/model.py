@@ -3,7 +3,7 @@
 The parts are those of the Distil-Whisper model card (AutoModelForSpeechSeq2Seq, AutoProcessor,
 safetensors, `low_cpu_mem_usage`), called one by one where the card's pipeline hides them: the
 guard needs the token probabilities and the no-speech probability, which the pipeline drops. The
-card leaves the beams to the pipeline, whose default is 5; here 1 is chosen, see `model.beams`.
+card leaves the beams to the pipeline, whose default is 5; here 1 is chosen, see `model.beam_width`.
 
 Works with transformers 4.46 and newer.
 """
@@ -16,17 +16,17 @@ import torch
 import transformers
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 
-from ..audio import SAMPLE_RATE, Samples
-from ..work import Turn
-from .assisted import Assisted, check_shared
-from .captured import Captured
-from .decoded import Decoded, following_heads, Task
+from ..core.audio_format import SAMPLE_RATE, Samples
+from ..core.scheduler import JobContext
+from .audio_context import WHOLE
+from .decoding.cuda_graph import CudaGraphDecoder
+from .decoding.greedy import GreedyDecoder
+from .decoding.speculative import check_shared, SpeculativeDecoder
+from .decoding.transformers_generate import TransformersDecoder
+from .decoding.types import DecodingOptions, DecodingResult, following_heads
 from .encoder import Encoder
-from .generation import Generation
-from .greedy import Greedy
-from .precision import has_whole_int8
-from .tokens import Tokens
-from .window import WHOLE
+from .quantization import has_whole_int8
+from .special_tokens import SpecialTokens
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
@@ -41,15 +41,15 @@ class Whisper:
         self.device, self.dtype = device, dtype
         self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
         self.model = model = self._load(folder)
-        self.tokens = Tokens.of(model.generation_config)
+        self.tokens = SpecialTokens.of(model.generation_config)
         heads = following_heads(model)
-        self.generation = Generation(model, self.tokens, heads)
+        self.generation = TransformersDecoder(model, self.tokens, heads)
         self.greedy = self.encoder = self.assisted = self.captured = None
-        if Greedy.fits(model):
+        if GreedyDecoder.fits(model):
             self.encoder = Encoder(model, int8 and has_whole_int8())
-            self.greedy = Greedy(model, self.tokens, heads, int8)
+            self.greedy = GreedyDecoder(model, self.tokens, heads, int8)
             if device.type == 'cuda':
-                self.captured = Captured(self.greedy)
+                self.captured = CudaGraphDecoder(self.greedy)
 
     def take_assistant(self, folder: Path, name: str, id_: str) -> None:
         """Load an assistant, of which only the decoder is kept; raise a ModelError if it is none.
@@ -59,8 +59,8 @@ class Whisper:
         assistant = self._load(folder)
         check_shared(self.model, assistant, name, id_)
         if self.greedy is not None:
-            decoder = Greedy(assistant, self.tokens, {}, self._int8)
-            self.assisted = Assisted(self.greedy, decoder)
+            decoder = GreedyDecoder(assistant, self.tokens, {}, self._int8)
+            self.assisted = SpeculativeDecoder(self.greedy, decoder)
 
     def _load(self, folder: Path) -> Any:
         # transformers 4.56 renamed the argument.
@@ -105,9 +105,11 @@ class Whisper:
         """Return the samples that can be encoded at once: the wanted ones, or 30 s."""
         return WHOLE if self.encoder is None else wanted
 
-    def decode(self, states: torch.Tensor, task: Task, turn: Turn) -> list[Decoded]:
+    def decode(
+        self, states: torch.Tensor, task: DecodingOptions, turn: JobContext
+    ) -> list[DecodingResult]:
         """Decode a text for each of the encoder's states: here the strategy is chosen."""
-        if task.beams > 1 or self.greedy is None:
+        if task.beam_width > 1 or self.greedy is None:
             return self.generation.decode(states, task, turn)
         if self.assisted is not None and len(states) == 1:
             return self.assisted.decode(states, task, turn)

@@ -1,0 +1,1 @@
+"""Sound: its sources, and the way to the one format."""

@@ -1,0 +1,1 @@
+"""Values, settings, errors and the scheduler: what every floor above uses."""

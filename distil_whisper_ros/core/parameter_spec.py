@@ -1,0 +1,119 @@
+"""What a knob is: a field of the settings with all that a person or ROS wants to know of it."""
+
+from dataclasses import dataclass, Field, field, fields, replace
+from enum import Enum
+from typing import Any
+
+from .errors import SettingError
+
+Value = bool | int | float | str | list[str]
+
+
+class TakesEffect(Enum):
+    """When a changed value is used, and so when it may be changed."""
+
+    START = 'only when the node is started'
+    CONFIGURE = 'while the node is unconfigured'
+    ACTIVATE = 'while the node is not active'
+    AT_ONCE = 'at any time'
+
+
+def parameter(
+    default: Value,
+    text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    unit: str = '',
+    choices: tuple[str, ...] = (),
+    takes_effect: TakesEffect = TakesEffect.AT_ONCE,
+) -> Any:
+    """Declare a field with all that a person or ROS wants to know of it."""
+    metadata = {
+        'text': text,
+        'low': low,
+        'high': high,
+        'unit': unit,
+        'choices': choices,
+        'takes_effect': takes_effect,
+    }
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def model_parameter(default: Value, text: str, **more: Any) -> Any:
+    """Declare a knob that is read when the model is loaded."""
+    return parameter(default, text, takes_effect=TakesEffect.CONFIGURE, **more)
+
+
+def source_parameter(default: Value, text: str, **more: Any) -> Any:
+    """Declare a knob that is read when the microphone is opened."""
+    return parameter(default, text, takes_effect=TakesEffect.ACTIVATE, **more)
+
+
+class ParameterGroup:
+    """A group of knobs."""
+
+    def replaced(self, **values: Value) -> Any:
+        """Return the group with other values; raise a SettingError for a wrong one."""
+        for each in fields(self):  # type: ignore[arg-type]
+            if each.name in values:
+                spec_of(each.name, each).check(values[each.name])
+        return replace(self, **values)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """A field of Settings by its parameter's name."""
+
+    name: str
+    default: Value
+    text: str
+    low: float | None
+    high: float | None
+    unit: str
+    choices: tuple[str, ...]
+    takes_effect: TakesEffect
+
+    @property
+    def description(self) -> str:
+        """The text, with the unit and the choices."""
+        text = self.text
+        if self.unit:
+            text += f' [{self.unit}]'
+        if self.choices:
+            text += ' One of: ' + ', '.join(self.choices) + '.'
+        return text
+
+    def check(self, value: Value) -> None:
+        """Raise a SettingError that says what would be right, if `value` is not."""
+        kind = type(self.default)
+        names = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
+        if type(value) is not kind:
+            example = ''
+            if kind is float and type(value) is int:
+                example = f', with a decimal point: {value}.0'
+            raise SettingError(
+                f'{self.name} is {value!r}, but must be {names.get(kind, "a list of texts")}'
+                + example
+            )
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise SettingError(f'{self.name} is {value!r}, but must be a list of texts')
+        if self.choices and value not in self.choices:
+            raise SettingError(
+                f'{self.name} is {value!r}, but must be one of: ' + ', '.join(self.choices)
+            )
+        if self.low is not None and self.high is not None and isinstance(value, (int, float)):
+            if not self.low <= value <= self.high:
+                unit = f' {self.unit}' if self.unit else ''
+                raise SettingError(
+                    f'{self.name} is {value}, but must be from {self.low} to {self.high}{unit}'
+                )
+
+
+def spec_of(name: str, declared: 'Field[Any]') -> ParameterSpec:
+    """Return a declared field as a Knob."""
+    factory: Any = declared.default_factory
+    default: Any = factory() if callable(factory) else declared.default
+    return ParameterSpec(name=name, default=default, **declared.metadata)

@@ -1,0 +1,174 @@
+"""Plain values: what was heard, what the model made of it, and what came of it."""
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+import time
+
+import numpy as np
+
+from .audio_format import FRAME_DURATION, SAMPLE_RATE, Samples
+
+
+class State(IntEnum):
+    """What the recognizer does. The numbers are distil_whisper_msgs/RecognizerState's."""
+
+    UNKNOWN = 0
+    UNCONFIGURED = 1
+    LOADING = 2
+    INACTIVE = 3
+    READY = 4
+    WAITING = 5
+    HEARING = 6
+    TRANSCRIBING = 7
+    MUTED = 8
+    SELF_SPEECH = 9
+    LOST = 10
+    ERROR = 11
+
+
+class Outcome(IntEnum):
+    """How a request ended. The numbers are distil_whisper_msgs/Transcript's."""
+
+    UNKNOWN = 0
+    TRANSCRIBED = 1
+    NO_SPEECH = 2
+    REJECTED = 3
+    CANCELED = 4
+    MUTED = 5
+    MICROPHONE_LOST = 6
+    FAILED = 7
+
+
+class Ending(IntEnum):
+    """Why an utterance ended. The numbers are distil_whisper_msgs/Transcript's."""
+
+    UNKNOWN = 0
+    SILENCE = 1
+    MAX_DURATION = 2
+    NO_SPEECH = 3
+    STOPPED = 4
+    CANCELED = 5
+    SOURCE_ENDED = 6
+    MICROPHONE_LOST = 7
+    MUTED = 8
+    SELF_SPEECH = 9
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What was heard, from a little before the first word to a little after the last."""
+
+    samples: Samples
+    time: float
+    """When the first sample was captured, in seconds since the epoch."""
+    ending: Ending
+    speech: tuple[float, ...] = ()
+    """Probability of speech of each frame of the samples."""
+    speech_start: float = 0.0
+    """When somebody began to speak, in seconds since the epoch."""
+    speech_end: float = 0.0
+    """When the last sample of speech was captured, in seconds since the epoch."""
+    voiced: float = 0.0
+    """How much of it was speech, in seconds."""
+    loudest: float = 0.0
+    """The level of the loudest tenth of a second, in dBFS."""
+    note: str = ''
+    """What was odd while hearing, as a sentence; or empty."""
+
+    @property
+    def duration(self) -> float:
+        """Its length in seconds."""
+        return len(self.samples) / SAMPLE_RATE
+
+    @classmethod
+    def none(cls, ending: 'Ending', note: str = '', loudest: float = -120.0) -> 'Utterance':
+        """Return the utterance of nobody."""
+        empty = np.empty(0, np.float32)
+        return cls(empty, time.time(), ending, note=note, loudest=loudest)
+
+    @classmethod
+    def whole(cls, samples: Samples, speech: tuple[float, ...] = (), begun: float = 0.0):
+        """Return an utterance of all these samples, all taken for speech."""
+        voiced = len([p for p in speech if p >= 0.5]) * FRAME_DURATION if speech else 0.0
+        duration = len(samples) / SAMPLE_RATE
+        return cls(
+            samples,
+            begun,
+            Ending.SOURCE_ENDED,
+            speech,
+            begun,
+            begun + duration,
+            voiced or duration,
+        )
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word, with its place in seconds from the utterance's first sample."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+    def later(self, seconds: float) -> 'Word':
+        """Return the word with its place counted from so much earlier."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What was decoded at once: at most 30 s. Times count from the utterance's first sample."""
+
+    text: str
+    start: float
+    end: float
+    mean_log_probability: float
+    no_speech_probability: float
+    compression_ratio: float
+    words: tuple[Word, ...] = ()
+    redone: bool = False
+    """Whether less than 30 s was encoded first, and that did not do."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What the model made of an utterance."""
+
+    segments: tuple[Segment, ...]
+    language: str = ''
+    processing_time: float = 0.0
+    """In seconds."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Seconds spent on each part of the work: features, encoder, decoder."""
+
+    @property
+    def text(self) -> str:
+        """The segments' texts, joined."""
+        return ' '.join(segment.text for segment in self.segments if segment.text)
+
+    @property
+    def redone(self) -> bool:
+        """Whether any of it was decoded twice."""
+        return any(segment.redone for segment in self.segments)
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What came of a request."""
+
+    outcome: Outcome
+    id: int = 0
+    text: str = ''
+    reason: str = ''
+    """Why there is no text, as a sentence; empty for TRANSCRIBED."""
+    utterance: Utterance | None = None
+    hypothesis: Hypothesis | None = None
+    command: str = ''
+    """The command that the text was mapped to, if any."""
+    command_score: float = 0.0
+
+    @property
+    def accepted(self) -> bool:
+        """Whether somebody said the text."""
+        return self.outcome is Outcome.TRANSCRIBED

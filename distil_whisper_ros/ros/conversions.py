@@ -1,0 +1,96 @@
+"""Our plain values as ROS messages."""
+
+import math
+
+from builtin_interfaces.msg import Time
+from distil_whisper_msgs.msg import RecognizerState, Segment, Transcript, Word
+
+from ..core import types as values
+
+
+def stamp(seconds: float) -> Time:
+    """Return seconds since the epoch as a Time."""
+    whole = math.floor(seconds)
+    return Time(sec=int(whole), nanosec=min(999_999_999, int((seconds - whole) * 1e9)))
+
+
+def state_message(
+    state: values.State,
+    detail: str,
+    now: Time,
+    progress: float = math.nan,
+    hands_free: bool = False,
+) -> RecognizerState:
+    """Return a RecognizerState."""
+    return RecognizerState(
+        stamp=now,
+        state=int(state),
+        label=state.name.lower(),
+        detail=detail,
+        progress=progress,
+        hands_free=hands_free,
+    )
+
+
+def transcript_message(
+    transcript: values.Transcript, published: float, frame_id: str, model: str, device: str
+) -> Transcript:
+    """Return a Transcript; `published` is the time of publication, in seconds since the epoch."""
+    message = Transcript(
+        id=transcript.id,
+        text=transcript.text,
+        outcome=int(transcript.outcome),
+        accepted=transcript.accepted,
+        reason=transcript.reason,
+        command=transcript.command,
+        command_score=transcript.command_score,
+        model=model,
+        device=device,
+    )
+    message.header.frame_id = frame_id
+    utterance, hypothesis = transcript.utterance, transcript.hypothesis
+    if utterance is not None:
+        message.header.stamp = stamp(utterance.speech_start or utterance.time)
+        message.end_of_speech = stamp(utterance.speech_end or utterance.time)
+        message.ending = int(utterance.ending)
+        message.audio_duration = utterance.duration
+        if utterance.speech_end:
+            message.latency = published - utterance.speech_end
+    if hypothesis is not None and utterance is not None:
+        lead = max(0.0, utterance.speech_start - utterance.time)  # stamps count from the speech
+        parts = hypothesis.segments
+        message.language = hypothesis.language
+        message.processing_time = hypothesis.processing_time
+        message.segments = [segment_message(part, lead) for part in parts]
+        if parts:
+            message.mean_log_probability = sum(p.mean_log_probability for p in parts) / len(parts)
+            message.confidence = math.exp(min(0.0, message.mean_log_probability))
+            message.no_speech_probability = max(p.no_speech_probability for p in parts)
+            message.compression_ratio = max(p.compression_ratio for p in parts)
+    return message
+
+
+def segment_message(segment: values.Segment, lead: float) -> Segment:
+    """Return a Segment whose times count from `lead` seconds into the utterance."""
+    return Segment(
+        text=segment.text,
+        start=segment.start - lead,
+        end=segment.end - lead,
+        mean_log_probability=segment.mean_log_probability,
+        no_speech_probability=segment.no_speech_probability,
+        compression_ratio=segment.compression_ratio,
+        words=[
+            Word(
+                text=word.text,
+                start=word.start - lead,
+                end=word.end - lead,
+                confidence=word.confidence,
+            )
+            for word in segment.words
+        ],
+    )
+
+
+def seconds(time: Time) -> float:
+    """Return a Time as seconds since the epoch."""
+    return time.sec + time.nanosec * 1e-9

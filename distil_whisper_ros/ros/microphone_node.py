@@ -1,0 +1,104 @@
+"""The executable `microphone`: publishes this machine's microphone for another machine."""
+
+import threading
+import time
+
+from distil_whisper_msgs.msg import Audio
+import numpy as np
+from rclpy.node import Node
+
+from ..audio.pcm import to_int16
+from ..audio.source import AudioSource
+from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
+from ..core.errors import DeviceError, SpeechError
+from .audio_subscriber import QOS
+from .conversions import stamp
+from .parameters import Parameters
+
+BLOCK_LENGTH = 128  # samples: with a frame of earlier ones, a message fits in one packet
+RETRY_PERIOD = 5.0  # s between attempts to open the microphone
+
+
+class MicrophoneNode(Node):
+    """Reads the microphone, or a recording, and publishes each frame."""
+
+    def __init__(self) -> None:
+        """Declare the parameters, of which audio.* and microphone.* are used, and begin."""
+        super().__init__('microphone')
+        self._knobs = Parameters(self, lambda kind: '')
+        self._closing = threading.Event()
+        self._source: AudioSource | None = None
+        self._said = ''
+        self._audio = self.create_publisher(Audio, self._knobs.settings.audio.topic, QOS)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _make(self) -> AudioSource:
+        settings = self._knobs.settings
+        if settings.audio.source == 'file':
+            from ..audio.file_source import FileSource
+
+            return FileSource(settings.audio.file, realtime=True)
+        from ..audio.microphone import Microphone
+
+        return Microphone(settings.microphone, self._on_change)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            source = self._source = self._make()
+            try:
+                source.open()
+                health = source.health()
+                self.get_logger().info(f'"{health.name}" is heard on {self._audio.topic_name}')
+                self._publish(source)
+            except SpeechError as error:
+                self._on_change(str(error))
+            except EOFError:
+                self.get_logger().info('the recording is over, and begins again')
+                continue
+            finally:
+                source.close()
+            self._closing.wait(RETRY_PERIOD)
+
+    def _publish(self, source: AudioSource) -> None:
+        frame_id = self._knobs.settings.microphone.frame_id
+        if self._knobs.settings.audio.source == 'file':  # a person would wait to be heard, too
+            while not self._audio.get_subscription_count() and not self._closing.is_set():
+                self._closing.wait(0.1)
+        source.begin()
+        first, before = 0, np.empty(0, np.int16)
+        while not self._closing.is_set():
+            try:
+                frame = source.read()
+            except DeviceError:  # it says so itself, and comes back
+                first, before = 0, before[:0]
+                time.sleep(FRAME_DURATION)
+                continue
+            if frame is None:
+                continue
+            samples = to_int16(frame.samples)
+            both = np.concatenate((before, samples))
+            for begin in range(0, FRAME_LENGTH, BLOCK_LENGTH):
+                middle = len(before) + begin
+                message = Audio(sample_rate=SAMPLE_RATE, channels=1, first_sample=first + begin)
+                message.header.stamp = stamp(frame.time + begin / SAMPLE_RATE)
+                message.header.frame_id = frame_id
+                message.data.frombytes(both[middle : middle + BLOCK_LENGTH].tobytes())
+                earlier = both[max(0, middle - FRAME_LENGTH) : middle]
+                message.earlier.frombytes(earlier.tobytes())
+                self._audio.publish(message)
+            first, before = first + FRAME_LENGTH, samples
+
+    def _on_change(self, problem: str) -> None:
+        if problem and problem != self._said:
+            self.get_logger().warn(problem)
+        elif not problem:
+            self.get_logger().info('the microphone is well')
+        self._said = problem
+
+    def close(self) -> None:
+        """Release the microphone."""
+        self._closing.set()
+        if self._source is not None:
+            self._source.close()
+        self._thread.join(2.0)

@@ -1,0 +1,1 @@
+"""One utterance, from frames to a transcript."""

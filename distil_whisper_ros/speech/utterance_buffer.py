@@ -1,0 +1,68 @@
+"""The frames of an utterance while it is heard, and the cut of the speech out of them."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..audio.levels import level
+from ..core.audio_format import Frame, frame_count, FRAME_DURATION
+from ..core.types import Ending, Utterance
+from .endpointer import Endpointer
+
+MARGIN = 0.192  # s kept behind the last word, which fades out
+ONSET = 10  # frames kept beyond the pre-roll: it takes some to be sure that somebody speaks
+
+
+class UtteranceBuffer:
+    """The frames of an utterance; while nobody speaks, only the last `pre_roll` of them."""
+
+    def __init__(self, pre_roll: int | None, earlier: Sequence[tuple[Frame, float]] = ()) -> None:
+        """`pre_roll` is in frames; None keeps all that was heard.
+
+        `earlier` frames, with their probabilities of speech, were heard before the first push.
+        """
+        self._pre_roll = pre_roll
+        kept = earlier[-pre_roll - ONSET :] if pre_roll is not None else earlier
+        self._frames: deque[tuple[Frame, float]] = deque(kept)
+        self._first = -len(kept)  # index of the first kept frame since the request
+        self._loudest = -120.0
+
+    def push(self, frame: Frame, probability: float, speaking: bool) -> None:
+        """Take the next frame, and whether somebody began to speak."""
+        self._frames.append((frame, probability))
+        self._loudest = max(self._loudest, level(frame.samples))
+        if self._pre_roll is not None and not speaking:
+            while len(self._frames) > self._pre_roll + ONSET:
+                self._frames.popleft()
+                self._first += 1
+
+    def utterance(self, endpointer: Endpointer, ending: Ending, note: str) -> Utterance:
+        """Cut the speech out of what was kept, with the pre-roll and a margin behind it."""
+        frames = list(self._frames)
+        start, end = endpointer.speech_start, endpointer.speech_end
+        if not frames or start is None or end is None:
+            return Utterance.none(ending, note, self._loudest)
+        first, last = start - self._first, end - self._first
+        if self._pre_roll is not None:
+            begin = max(0, first - self._pre_roll)
+            frames = frames[begin : last + frame_count(MARGIN)]
+            first, last = first - begin, last - begin
+        return Utterance(
+            samples=np.concatenate([frame.samples for frame, _ in frames]),
+            time=frames[0][0].time,
+            ending=ending,
+            speech=tuple(probability for _, probability in frames),
+            speech_start=frames[first][0].time,
+            speech_end=frames[last - 1][0].time + FRAME_DURATION,
+            voiced=endpointer.voiced * FRAME_DURATION,
+            loudest=self._loudest,
+            note=note,
+        )
+
+    def rest(self, endpointer: Endpointer | None) -> list[tuple[Frame, float]]:
+        """Return the frames behind the utterance: what may be the pre-roll of the next."""
+        frames = list(self._frames)
+        if endpointer is None or endpointer.speech_end is None:
+            return frames
+        return frames[endpointer.speech_end - self._first + frame_count(MARGIN) :]

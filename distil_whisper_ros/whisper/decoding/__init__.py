@@ -1,0 +1,1 @@
+"""The ways of decoding: greedy, CUDA graph, speculative, and transformers itself."""

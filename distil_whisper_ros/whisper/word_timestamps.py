@@ -1,0 +1,144 @@
+"""When each word was said: dynamic time warping over the decoder's attention to the audio.
+
+The method is openai/whisper's `timing.py`: the attention weights of the heads that follow the
+audio, normalized and smoothed, are the similarity of tokens and positions; the cheapest monotone
+path through them gives each token its time. Voice activity then takes a word's start out of the
+pause before it, where the path may cross from one word to the next anywhere.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.audio_format import FRAME_DURATION
+from ..core.types import Word
+
+POSITION = 0.02  # s of audio for each of the encoder's positions
+LATE = 0.1  # s by which the path crosses late, measured against forced alignment: see benchmarks/word_timestamps.py
+SMOOTHING = 7  # positions, the median filter's width
+VOICED = 0.35  # probability of speech from which a frame belongs to a word: the endpoint's lower
+OPENING = '"\'“¿([{-'
+CLOSING = '"\'.。,，!！?？:：”)]}、'
+
+Matrix = npt.NDArray[np.float32]
+
+
+def words_of(
+    tokens: Sequence[int], decode: Callable[[Sequence[int]], str], spaces: bool
+) -> list[tuple[str, int, int]]:
+    """Return the words as (text, first token, token behind the last).
+
+    A token may hold a part of a character. With `spaces`, a word begins with one; without, as in
+    Chinese, each character is a word. Punctuation belongs to its word.
+    """
+    pieces: list[tuple[str, int, int]] = []
+    first = 0
+    for index in range(len(tokens)):
+        text = decode(tokens[first : index + 1])
+        if '\ufffd' not in text or index == len(tokens) - 1:
+            pieces.append((text, first, index + 1))
+            first = index + 1
+    words: list[tuple[str, int, int]] = []
+    for text, first, last in pieces:
+        plain = text.strip()
+        joins = words and (
+            (plain and all(c in CLOSING for c in plain) and not text.startswith(' '))
+            or (spaces and not text.startswith(' '))
+            or all(c in OPENING for c in words[-1][0].strip())
+        )
+        if joins:
+            before, begin, _ = words[-1]
+            words[-1] = (before + text, begin, last)
+        else:
+            words.append((text, first, last))
+    return [(text.strip(), first, last) for text, first, last in words if text.strip()]
+
+
+def token_times(attention: Matrix) -> npt.NDArray[np.float64]:
+    """Return each token's start in seconds.
+
+    `attention` has the logits of the attention weights, shape (heads, tokens, positions): the
+    positions of the audio alone, without what fills it up to 30 s.
+    """
+    weights = attention - attention.max(-1, keepdims=True)
+    weights = np.exp(weights)
+    weights /= weights.sum(-1, keepdims=True)
+    deviation = weights.std(1, keepdims=True)
+    weights = (weights - weights.mean(1, keepdims=True)) / np.maximum(deviation, 1e-10)
+    weights = smooth(weights).mean(0)
+    return np.maximum(0.0, warp(-weights) * POSITION - LATE)
+
+
+def smooth(weights: Matrix) -> Matrix:
+    """Return the median of SMOOTHING neighbours along the last axis."""
+    half = SMOOTHING // 2
+    if weights.shape[-1] <= half:
+        return weights
+    padded = np.pad(weights, [(0, 0), (0, 0), (half, half)], mode='reflect')
+    windows = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHING, axis=-1)
+    return np.median(windows, axis=-1)
+
+
+def warp(cost: Matrix) -> npt.NDArray[np.float64]:
+    """Return the first column of each row on the cheapest monotone path through `cost`."""
+    rows, columns = cost.shape
+    total = np.full((rows + 1, columns + 1), np.inf)
+    total[0, 0] = 0
+    # Along an antidiagonal no cell depends on another, so each is computed at once.
+    for diagonal in range(2, rows + columns + 1):
+        i = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
+        j = diagonal - i
+        before = np.minimum(total[i - 1, j - 1], np.minimum(total[i - 1, j], total[i, j - 1]))
+        total[i, j] = cost[i - 1, j - 1] + before
+    starts = np.zeros(rows)
+    i, j = rows, columns
+    while i > 0:
+        starts[i - 1] = j - 1
+        diagonal, up, left = total[i - 1, j - 1], total[i - 1, j], total[i, j - 1]
+        if diagonal <= up and diagonal <= left:
+            i, j = i - 1, j - 1
+        elif up <= left:
+            i -= 1
+        else:
+            j -= 1
+    return starts
+
+
+def timed(
+    words: Sequence[tuple[str, int, int]],
+    starts: Sequence[float],
+    confidences: Sequence[float],
+    duration: float,
+    speech: Sequence[float] = (),
+) -> tuple[Word, ...]:
+    """Return the words with their times.
+
+    Parameters
+    ----------
+    words: from `words_of`.
+    starts: of each token, and of the end of the text, in seconds.
+    confidences: of each token.
+    duration: of the audio, in seconds.
+    speech: probability of speech of each frame, if it is known.
+
+    """
+    voiced = np.array([p >= VOICED for p in speech])
+    result = []
+    for text, first, last in words:
+        start, end = float(starts[first]), float(starts[last])
+        start, end = within_speech(start, max(end, start + POSITION), voiced)
+        confidence = min(confidences[first:last])
+        result.append(Word(text, min(start, duration), min(end, duration), confidence))
+    return tuple(result)
+
+
+def within_speech(start: float, end: float, voiced: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return a word's start and end without the pauses around it."""
+    first, last = int(start / FRAME_DURATION), int(np.ceil(end / FRAME_DURATION))
+    frames = np.flatnonzero(voiced[first:last])
+    if not len(frames):
+        return start, end
+    begin = float(first + frames[0]) * FRAME_DURATION
+    finish = float(first + frames[-1] + 1) * FRAME_DURATION
+    return max(start, begin), min(end, finish)

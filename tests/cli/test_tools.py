@@ -1,0 +1,215 @@
+"""The command-line tools, as people run them: in a terminal, in a pipe, with wrong arguments."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from robot import executable, goforward, MODEL, RATE, robot, wait_for
+import soundfile
+from sounds import speech
+
+from distil_whisper_ros.cli.subtitles import clock, cues, srt, vtt
+from distil_whisper_ros.core.types import Hypothesis, Segment, Word
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
+    command = [str(executable(name)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('recordings')
+    soundfile.write(folder / 'go.wav', goforward(), RATE)
+    (folder / 'deeper').mkdir()
+    soundfile.write(folder / 'deeper' / 'man.flac', speech()['librivox/0930'][0], RATE)
+    soundfile.write(folder / 'silence.wav', np.zeros(3 * RATE), RATE)
+    (folder / 'notes.md').write_text('not a recording')
+    return folder
+
+
+def transcribe(*arguments: str) -> subprocess.CompletedProcess:
+    return run('transcribe', '--model', str(MODEL), *arguments)
+
+
+class TestTranscribe:
+    def test_text(self, folder):
+        done = transcribe(str(folder / 'go.wav'))
+        assert (done.returncode, done.stdout) == (0, 'Go forward 10 meters.\n')
+        assert done.stderr == ''
+
+    def test_a_folder_as_files(self, folder, tmp_path):
+        done = transcribe('--format', 'json', '--output', str(tmp_path / 'texts'), str(folder))
+        assert done.returncode == 0
+        names = sorted(path.name for path in (tmp_path / 'texts').iterdir())
+        assert names == ['go.json', 'man.json', 'silence.json']
+        go = json.loads((tmp_path / 'texts' / 'go.json').read_text())
+        assert go['text'] == 'Go forward 10 meters.'
+        assert go['language'] == 'en'
+        assert go['duration'] == pytest.approx(len(goforward()) / RATE, abs=0.001)
+        assert [word['text'] for word in go['segments'][0]['words']][1] == 'forward'
+        silence = json.loads((tmp_path / 'texts' / 'silence.json').read_text())
+        assert silence['text'] == ''  # nobody said anything
+
+    @pytest.mark.parametrize(
+        ('form', 'first', 'pattern'),
+        [
+            ('srt', '1', r'00:00:00,\d{3} --> 00:00:0\d,\d{3}'),
+            ('vtt', 'WEBVTT', r'00:00:00\.\d{3} --> 00:00:0\d\.\d{3}'),
+        ],
+    )
+    def test_subtitles(self, folder, form, first, pattern):
+        done = transcribe('--format', form, str(folder / 'go.wav'))
+        lines = done.stdout.splitlines()
+        assert lines[0] == first
+        assert any(re.fullmatch(pattern, line) for line in lines)
+        assert 'Go forward 10 meters.' in lines
+
+    def test_a_wrong_file_does_not_keep_the_others_from_it(self, folder):
+        done = transcribe(str(folder / 'notes.md'), str(folder / 'no.wav'), str(folder / 'go.wav'))
+        assert done.returncode == 1
+        assert 'Go forward 10 meters.' in done.stdout
+        assert 'notes.md is not a recording that can be read' in done.stderr
+        assert 'no.wav does not exist' in done.stderr
+        assert 'Traceback' not in done.stderr
+
+    def test_a_wrong_model(self, folder):
+        done = run('transcribe', '--model', '/no/such/model', str(folder / 'go.wav'))
+        assert done.returncode == 1
+        assert done.stderr.count('\n') == 1
+        assert '/no/such/model' in done.stderr
+
+
+def word(text: str, start: float, end: float) -> Word:
+    return Word(text, start, end, 0.9)
+
+
+def test_subtitles_are_short_and_break_at_pauses():
+    words = tuple(word(f'word{i}', i * 0.5, i * 0.5 + 0.4) for i in range(30))
+    words += (word('later', 20.0, 20.5),)
+    hypothesis = Hypothesis((Segment('', 0.0, 21.0, 0.0, 0.0, 0.0, words),))
+    found = cues(hypothesis)
+    assert all(end - start <= 6.0 and len(text) <= 84 for start, end, text in found)
+    assert found[-1] == (20.0, 20.5, 'later')
+    assert ' '.join(text for _, _, text in found).split() == [w.text for w in words]
+    assert srt(found).count(' --> ') == vtt(found).count(' --> ') == len(found)
+    assert clock(3723.0456, ',') == '01:02:03,046'
+
+
+@pytest.fixture(scope='module')
+def hearing(room):
+    with robot(environment=room.environment) as (client, _):
+        client.wait_state('ready')
+        yield client
+
+
+class Terminal:
+    """A person's terminal in which a command runs."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [str(executable(name)), *arguments],
+            stdin=slave,
+            stderr=slave,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        os.close(slave)
+        self.screen = ''
+
+    def press(self, key: str) -> None:
+        os.write(self._master, key.encode())
+
+    def output(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.read()
+
+    def read(self, timeout: float = 60.0) -> int:
+        """Read the screen until the command ends; return its exit code."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([self._master], [], [], 0.2)
+            if ready:
+                try:
+                    self.screen += os.read(self._master, 65536).decode(errors='replace')
+                except OSError:
+                    break
+            elif self.process.poll() is not None:
+                break
+        os.close(self._master)
+        return self.process.wait(5)
+
+
+class TestListen:
+    def test_in_a_terminal(self, hearing, room):
+        terminal = Terminal('listen')
+        hearing.wait_state('waiting')
+        room.say(speech()['librivox/0930'][0], wait=False)
+        assert terminal.read() == 0
+        assert terminal.output() == 'He might even have been made amiable himself.\n'
+        assert 'hearing' in terminal.screen
+        assert '█████' in terminal.screen  # the level
+        assert re.search(r'hearing .*He might', terminal.screen)  # the text so far
+        assert 's after the end of speech' in terminal.screen
+
+    @pytest.mark.parametrize(('key', 'code'), [('q', 130), ('\x1b', 130)])
+    def test_a_key_cancels(self, hearing, key, code):
+        hearing.wait_state('ready')
+        terminal = Terminal('listen')
+        hearing.wait_state('waiting')
+        terminal.press(key)
+        assert terminal.read() == code
+        assert 'canceled' in terminal.screen
+
+    def test_a_key_stops(self, hearing, room):
+        hearing.wait_state('ready')
+        terminal = Terminal('listen', '--end-silence', '5')
+        hearing.wait_state('waiting')
+        room.say(goforward())
+        terminal.press(' ')
+        assert terminal.read() == 0
+        assert terminal.output() == 'Go forward 10 meters.\n'
+
+    def test_commands_in_a_pipe(self, hearing, room):
+        hearing.wait_state('ready')
+        arguments = ('--quiet', '--command', 'go forward ten meters', '--command', 'stop')
+        command = [str(executable('listen')), *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        hearing.wait_state('waiting')
+        room.say(goforward(), wait=False)
+        out, error = process.communicate(timeout=30)
+        assert (process.returncode, out, error) == (0, b'go forward ten meters\n', b'')
+
+    def test_nobody_speaks(self, hearing):
+        hearing.wait_state('ready')
+        done = run('listen', '--start-timeout', '0.4')
+        assert done.returncode == 1
+        assert 'no speech was heard within 0.4 s' in done.stderr
+
+    def test_without_a_recognizer(self, hearing):
+        done = run('listen', '--namespace', 'nobody')
+        assert done.returncode == 2
+        assert 'there is no recognizer at /nobody/speech/listen' in done.stderr
+
+    def test_wrong_options(self, hearing):
+        wait_for(lambda: hearing.state == 'ready', 10, 'ready')
+        done = run('listen', '--max-duration', '9999')
+        assert done.returncode == 1
+        assert 'max_duration is 9999.0, but must be from' in done.stderr
+        assert run('listen', '--max-duration', 'long').returncode == 2
+
+
+@pytest.mark.parametrize('name', ['listen', 'transcribe', 'doctor', 'fetch_model'])
+def test_help_has_examples(name):
+    done = run(name, '--help')
+    assert done.returncode == 0
+    assert f'ros2 run distil_whisper_ros {name}' in done.stdout
+    assert 'exit code' in done.stdout or name == 'fetch_model'

@@ -1,0 +1,168 @@
+"""A microphone on another machine: gaps, restarts, and a bad network between two hosts."""
+
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from distil_whisper_ros.audio.stream_source import Block, GONE, StreamSource
+from distil_whisper_ros.core.audio_format import FRAME_LENGTH
+from distil_whisper_ros.core.errors import DeviceError
+
+PIECE = 512
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def heard():
+    """Return a microphone, its clock, and what it told."""
+    clock, told = Clock(), []
+    microphone = StreamSource('/audio', 0.5, told.append, clock)
+    microphone.open()
+    return microphone, clock, told
+
+
+def send(microphone, clock, first, count=1, rate=16_000, channels=1, offset=0.0, numbered=True):
+    """Send `count` blocks, the first of which begins with sample `first`."""
+    for index in range(count):
+        begin = first + index * PIECE
+        ramp = np.arange(begin, begin + PIECE, dtype=np.float32) / 1e6
+        samples = np.repeat(ramp[:, None], channels, axis=1)
+        clock.now = max(clock.now, 1000.0 + (begin + PIECE) / rate)
+        stamp = 1000.0 + begin / rate + offset
+        microphone.push(Block(samples, rate, stamp, begin if numbered else None))
+
+
+def frames(microphone) -> list:
+    found = []
+    while microphone._frames:
+        found.append(microphone.read())
+    return found
+
+
+class TestStream:
+    def test_samples_and_times_come_through(self, heard):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0)
+        microphone.begin()
+        send(microphone, clock, PIECE, 20)
+        got = frames(microphone)
+        samples = np.concatenate([frame.samples for frame in got])
+        first = round(samples[0] * 1e6)
+        np.testing.assert_allclose(samples, np.arange(first, first + len(samples)) / 1e6, 1e-5)
+        assert got[0].time == pytest.approx(1000.0 + first / 16_000)
+        assert microphone.health().lost == 0
+
+    @pytest.mark.parametrize('numbered', [True, False])
+    def test_a_gap_becomes_silence_and_is_told(self, heard, numbered):
+        microphone, clock, told = heard
+        send(microphone, clock, 0, 1, numbered=numbered)
+        microphone.begin()
+        send(microphone, clock, PIECE, 9, numbered=numbered)
+        send(microphone, clock, 20 * PIECE, 10, numbered=numbered)
+        samples = np.concatenate([frame.samples for frame in frames(microphone)])
+        assert len(samples) >= 29 * PIECE
+        assert np.count_nonzero(samples == 0) >= 10 * PIECE
+        health = microphone.health()
+        assert health.lost == pytest.approx(10 * 0.032)
+        assert microphone.gaps == 1
+        assert 'the network lost audio of /audio (1 gaps, 0.32 s so far)' in health.problem
+        assert health.open
+        assert told[-1] == health.problem
+        clock.now += 30
+        microphone._arrived = clock.now
+        assert microphone.health().problem == ''  # and forgotten
+
+    def test_a_long_gap_begins_afresh(self, heard):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 5)
+        microphone.begin()
+        send(microphone, clock, 16_000 * 5, 5)
+        assert len(frames(microphone)) < 15
+        assert microphone.health().lost == pytest.approx(5 - 5 * 0.032)
+
+    def test_a_restart_is_no_loss(self, heard):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 50)
+        send(microphone, clock, 0, 5, offset=10.0)
+        assert microphone.health().restarts == 1
+        assert microphone.health().lost == 0
+
+    def test_a_publisher_that_is_gone_is_told_and_comes_back(self, heard):
+        microphone, clock, told = heard
+        send(microphone, clock, 0, 5)
+        microphone.begin()
+        frames(microphone)
+        clock.now += GONE + 0.1
+        with pytest.raises(DeviceError, match='no audio comes on /audio any more'):
+            microphone.read()
+        assert not microphone.health().open
+        send(microphone, clock, 0, 5, offset=20.0)
+        assert microphone.health().open
+        assert told[-1] == ''
+
+    def test_nobody_publishes(self, heard):
+        microphone, clock, _ = heard
+        clock.now += GONE + 0.1
+        with pytest.raises(DeviceError, match='nobody publishes audio on /audio: start'):
+            microphone.begin()
+
+    def test_any_format(self, heard):
+        microphone, clock, _ = heard
+        microphone.begin() if microphone._well else None
+        send(microphone, clock, 0, 60, rate=48_000, channels=2)
+        assert len(frames(microphone)[-1].samples) == FRAME_LENGTH
+        send(microphone, clock, 0, 20, rate=16_000, channels=1, offset=50.0)
+        assert microphone.health().sample_rate == 16_000
+
+    def test_what_later_messages_have_again_is_not_lost(self, heard):
+        microphone, clock, _ = heard
+        ramp = np.arange(100 * PIECE, dtype=np.float32)[:, None] / 1e6
+        for number in (0, 1, 2, 4, 5, 8, 9, 13):
+            first = number * PIECE
+            earlier = ramp[max(0, first - 2 * PIECE) : first]
+            block = Block(
+                ramp[first : first + PIECE], 16_000, 1000 + first / 16_000, first, earlier
+            )
+            microphone.push(block)
+            if not number:
+                microphone.begin()
+        samples = np.concatenate([frame.samples for frame in frames(microphone)])
+        np.testing.assert_allclose(samples[: 10 * PIECE], ramp[: 10 * PIECE, 0], atol=1e-9)
+        assert microphone.health().lost == pytest.approx(PIECE / 16_000)  # of 3, 2 came again
+
+    def test_another_clock(self, heard):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 5, offset=-7200.0)
+        microphone.begin()
+        *_, last = frames(microphone)
+        assert abs(last.time - clock.now) < 1.0
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which('ip') is None,
+    reason='needs root and iproute2, to make network namespaces',
+)
+@pytest.mark.parametrize(
+    'name', ['test_a_bad_network_costs_no_words', 'test_what_is_lost_for_good_is_reported']
+)
+def test_two_hosts(name):
+    """See two_hosts.py."""
+    file = Path(__file__).parent / 'two_hosts.py'
+    command = [sys.executable, '-m', 'pytest', '-q', '-s', f'{file}::{name}']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    print(done.stdout[-3000:])
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]

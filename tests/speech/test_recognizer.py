@@ -1,0 +1,330 @@
+"""The path of an utterance, fed by scripts: busy, stop, cancel, loss; every request ends."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from distil_whisper_ros.audio.source import SourceHealth
+from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH
+from distil_whisper_ros.core.errors import BusyError, DeviceError, InactiveError, ModelError
+from distil_whisper_ros.core.scheduler import Scheduler
+from distil_whisper_ros.core.settings import settings_from
+from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, State
+from distil_whisper_ros.speech.recognizer import Recognizer
+
+SETTINGS = settings_from(
+    {
+        'microphone.pre_roll': 5 * FRAME_DURATION,
+        'utterance.wait_for_speech': 20 * FRAME_DURATION,
+        'utterance.end_silence': 6 * FRAME_DURATION,
+    }
+)
+
+
+class Script:
+    """An AudioSource: 'S' is a frame of speech, '_' of silence, '.' no frame, '!' a loss."""
+
+    live = True
+    patient = False
+
+    def __init__(self, script: str) -> None:
+        self.script = script
+        self.ended = threading.Event()
+        self.closed = False
+        self.lost = False
+
+    def open(self) -> None:
+        pass
+
+    def begin(self) -> None:
+        if self.lost:
+            raise DeviceError('the microphone is gone')
+        self._position = 0
+
+    def read(self):
+        if self._position >= len(self.script):
+            raise EOFError
+        symbol = self.script[self._position]
+        if symbol == '.':
+            time.sleep(0.005)
+            return None
+        if symbol == '!':
+            self.lost = True
+            raise DeviceError('the microphone is gone')
+        self._position += 1
+        value = 0.5 if symbol == 'S' else 0.001
+        return Frame(np.full(FRAME_LENGTH, value, np.float32), self._position * FRAME_DURATION)
+
+    def end(self) -> None:
+        self.ended.set()
+
+    def close(self) -> None:
+        self.closed = True
+
+    def health(self) -> SourceHealth:
+        return SourceHealth('script', open=not self.lost, problem='gone' if self.lost else '')
+
+
+class Loudness:
+    """A voice activity that takes loud frames for speech."""
+
+    def __call__(self, frame) -> float:
+        return 0.95 if frame[0] > 0.1 else 0.02
+
+    def reset(self) -> None:
+        pass
+
+
+class Notes:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.states, self.transcripts, self.failures, self.partial = [], [], [], []
+        self.reads_along = False
+
+    def on_state(self, state, detail='') -> None:
+        self.states.append(state)
+
+    def on_transcript(self, transcript) -> None:
+        self.transcripts.append(transcript)
+
+    def on_partial(self, request, text) -> None:
+        self.partial.append(text)
+
+    def wants_partial(self) -> bool:
+        return self.reads_along
+
+    def on_failure(self, error) -> None:
+        self.failures.append(error)
+
+
+def said(utterance, *_) -> Hypothesis:
+    return Hypothesis((Segment('go forward', 0.0, utterance.duration, -0.1, 0.01, 0.8),))
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def recognizer(script: str, transcribe=said):
+        source, notes = Script(script), Notes()
+        built = Recognizer(source, Loudness(), transcribe, notes, Scheduler())
+        built.start()
+        made.append(built)
+        return built, source, notes
+
+    yield recognizer
+    for each in made:
+        each.close()
+
+
+def test_an_utterance_from_top_to_bottom(make):
+    recognizer, source, notes = make('_' * 8 + 'S' * 20 + '_' * 30)
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.TRANSCRIBED
+    assert transcript.text == 'go forward'
+    assert transcript.utterance.ending is Ending.SILENCE
+    assert transcript.utterance.voiced == pytest.approx(20 * FRAME_DURATION)
+    # 5 frames of pre-roll, 20 of speech, 6 of the pause
+    assert transcript.utterance.duration == pytest.approx(31 * FRAME_DURATION)
+    assert transcript.utterance.speech_start == pytest.approx(9 * FRAME_DURATION)
+    assert transcript.utterance.speech_end == pytest.approx(29 * FRAME_DURATION)
+    assert notes.states == [State.WAITING, State.HEARING, State.TRANSCRIBING, State.READY]
+    assert notes.transcripts == [transcript]
+    assert source.ended.is_set()
+
+
+def test_nobody_speaks(make):
+    recognizer, _, notes = make('_' * 100)
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.NO_SPEECH
+    assert 'no speech was heard within 0.64 s' in transcript.reason
+    assert 'dBFS' in transcript.reason  # -60 is far too quiet, and it says so
+    assert State.TRANSCRIBING not in notes.states
+
+
+def test_a_second_request_is_refused_at_once(make):
+    recognizer, _, _ = make('_' * 5 + '.')
+    first = recognizer.record(SETTINGS)
+    with pytest.raises(BusyError, match='busy: '):
+        recognizer.record(SETTINGS)
+    recognizer.cancel()
+    assert first.result(5).outcome is Outcome.CANCELED
+    assert recognizer.record(SETTINGS) is not None
+
+
+def test_stop_transcribes_what_was_heard(make):
+    recognizer, _, notes = make('_' * 8 + 'S' * 20 + '.')
+    future = recognizer.record(SETTINGS)
+    while State.HEARING not in notes.states:
+        time.sleep(0.005)
+    time.sleep(0.1)
+    assert recognizer.stop()
+    transcript = future.result(5)
+    assert transcript.outcome is Outcome.TRANSCRIBED
+    assert transcript.utterance.ending is Ending.STOPPED
+
+
+def test_stop_before_anybody_spoke(make):
+    recognizer, _, notes = make('_' * 8 + '.')
+    future = recognizer.record(SETTINGS)
+    while State.WAITING not in notes.states:
+        time.sleep(0.005)
+    recognizer.stop()
+    assert future.result(5).outcome is Outcome.NO_SPEECH
+
+
+def test_stop_and_cancel_without_a_request(make):
+    recognizer, _, _ = make('')
+    assert not recognizer.stop()
+    assert not recognizer.cancel()
+
+
+def test_cancel_while_transcribing_publishes_nothing(make):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(utterance, *_):
+        inside.set()
+        go_on.wait(5)
+        return said(utterance)
+
+    recognizer, _, notes = make('S' * 20 + '_' * 30, slow)
+    future = recognizer.record(SETTINGS)
+    assert inside.wait(5)
+    assert recognizer.cancel()
+    go_on.set()
+    assert future.result(5).outcome is Outcome.CANCELED
+    assert not any(t.accepted for t in notes.transcripts)
+
+
+def test_a_lost_microphone_keeps_what_was_heard(make):
+    recognizer, _, notes = make('_' * 8 + 'S' * 20 + '!')
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.TRANSCRIBED
+    assert transcript.utterance.ending is Ending.MICROPHONE_LOST
+    assert transcript.utterance.note == 'the microphone is gone'
+    assert notes.states[-1] is State.LOST
+    with pytest.raises(DeviceError):
+        recognizer.record(SETTINGS)
+
+
+def test_a_lost_microphone_before_anybody_spoke(make):
+    recognizer, _, _ = make('____!')
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.MICROPHONE_LOST
+    assert transcript.reason == 'the microphone is gone'
+
+
+def test_a_rejected_text_says_why(make):
+    def guess(utterance, *_):
+        return Hypothesis((Segment('thank you', 0.0, 1.0, -3.0, 0.9, 0.8),))
+
+    recognizer, _, _ = make('S' * 20 + '_' * 30, guess)
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.REJECTED
+    assert transcript.text == 'thank you'
+    assert 'guesses' in transcript.reason
+
+
+@pytest.mark.parametrize('error', [ModelError('out of memory'), RuntimeError('surprise')])
+def test_a_failure_ends_the_request_and_not_the_recognizer(make, error):
+    def fails(utterance, *_):
+        raise error
+
+    recognizer, _, notes = make('S' * 20 + '_' * 30, fails)
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.FAILED
+    assert str(error) in transcript.reason
+    assert bool(notes.failures) == isinstance(error, RuntimeError)
+    assert recognizer.record(SETTINGS).result(5).outcome is Outcome.FAILED
+
+
+def test_the_end_of_a_recording_ends_the_utterance(make):
+    recognizer, _, _ = make('__SSSSSSSS')
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.utterance.ending is Ending.SOURCE_ENDED
+    assert transcript.accepted
+
+
+class Clock(Script):
+    """A script in real time, with the clock's own times: what a microphone delivers."""
+
+    def read(self):
+        frame = super().read()
+        time.sleep(0.002)
+        return frame and Frame(frame.samples, time.time())
+
+
+def test_a_pause_is_transcribed_already_and_used_if_it_is_the_end(make):
+    lengths = []
+
+    def counts(utterance, *_):
+        lengths.append(utterance.duration)
+        return said(utterance)
+
+    recognizer, source, _ = make('', counts)
+    recognizer._source = Clock('S' * 20 + '_' * 30)
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert len(lengths) == 1  # at the pause, and not again
+    assert transcript.accepted
+    assert transcript.utterance.ending is Ending.SILENCE
+    assert transcript.utterance.duration == pytest.approx(26 * FRAME_DURATION)
+
+
+def test_a_guess_is_discarded_when_the_speaker_goes_on(make):
+    settings = settings_from({'utterance.end_silence': 12 * FRAME_DURATION})
+    lengths = []
+
+    def counts(utterance, *_):
+        lengths.append(round(utterance.duration / FRAME_DURATION))
+        return Hypothesis((Segment(f'{lengths[-1]} frames', 0.0, 1.0, -0.1, 0.01, 0.8),))
+
+    recognizer, _, _ = make('', counts)
+    recognizer._source = Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30)
+    transcript = recognizer.record(settings).result(5)
+    assert lengths == [26, 44]
+    assert transcript.text == '44 frames'
+
+
+def test_a_failed_guess_is_a_failed_transcription(make):
+    def fails(utterance, *_):
+        raise ModelError('out of memory')
+
+    recognizer, _, _ = make('', fails)
+    recognizer._source = Clock('S' * 20 + '_' * 30)
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.FAILED
+    assert transcript.reason == 'out of memory'
+
+
+def test_without_speculation_only_the_end_is_transcribed(make):
+    settings = settings_from(
+        {'utterance.end_silence': 12 * FRAME_DURATION, 'utterance.speculative': False}
+    )
+    lengths = []
+
+    def counts(utterance, *_):
+        lengths.append(utterance.duration)
+        return said(utterance)
+
+    recognizer, _, _ = make('', counts)
+    recognizer._source = Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30)
+    assert recognizer.record(settings).result(5).accepted
+    assert len(lengths) == 1
+
+
+def test_ids_count(make):
+    recognizer, _, _ = make('SSSSSSSS')
+    assert [recognizer.record(SETTINGS).result(5).id for _ in range(3)] == [1, 2, 3]
+
+
+def test_closing_ends_the_request_and_refuses_more(make):
+    recognizer, source, _ = make('____.')
+    future = recognizer.record(SETTINGS)
+    recognizer.close()
+    assert future.result(5).outcome is Outcome.CANCELED
+    assert source.closed
+    with pytest.raises(InactiveError):
+        recognizer.record(SETTINGS)

@@ -1,0 +1,158 @@
+"""Our own decoding: the tokens of transformers' generation, one by one, on the whole set."""
+
+import jiwer
+import pytest
+from robot import MODEL, ROOT, spoken
+import torch
+from utterances import utterances
+from whisper_normalizer.english import EnglishTextNormalizer
+
+from distil_whisper_ros.core.errors import SettingError
+from distil_whisper_ros.core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper.audio_context import WHOLE
+from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.decoding.types import DecodingOptions, following_heads
+from distil_whisper_ros.whisper.device import choose_dtype, choose_int8
+from distil_whisper_ros.whisper.transcriber import _prompt, Transcriber
+
+
+def both(transcriber: Transcriber, samples, task: DecodingOptions):
+    """Return what our encoder and decoding, and what transformers' make of 30 s."""
+    whisper = transcriber._whisper
+    features = whisper.features([samples], WHOLE)
+    with torch.inference_mode():
+        (ours,) = whisper.greedy.decode(whisper.encode(features), task, JobContext())
+        states = whisper.model.get_encoder()(features).last_hidden_state
+        (theirs,) = whisper.generation.decode(states, task, JobContext())
+    return ours, theirs
+
+
+def task(transcriber: Transcriber, **more) -> DecodingOptions:
+    whisper = transcriber._whisper
+    settings = ModelSettings(id=str(MODEL), **more)
+    language = more.get('language', 'en')
+    return DecodingOptions(
+        before=whisper.prompt(_prompt(settings)),
+        prefix=whisper.tokens.prefix(language, settings.task),
+        language=language if transcriber.multilingual else '',
+        name=settings.task,
+        room=settings.max_new_tokens,
+        beam_width=1,
+        follow=True,
+    )
+
+
+def alike(ours, theirs) -> None:
+    assert ours.tokens == theirs.tokens
+    assert ours.log_probabilities == pytest.approx(theirs.log_probabilities, abs=0.01)
+    assert ours.no_speech_probability == pytest.approx(theirs.no_speech_probability, abs=0.01)
+    assert ours.attention.shape == theirs.attention.shape
+    # Where the room is used up, the last row is of no token.
+    count = len(ours.tokens)
+    mine, other = ours.attention[:, :count], theirs.attention[:, :count]
+    torch.testing.assert_close(mine, other, atol=0.3, rtol=0.05)
+
+
+def test_the_tokens_are_those_of_generate_on_the_whole_set(transcriber):
+    clips = utterances()
+    assert len(clips) >= 100
+    wanted = task(transcriber)
+    for samples, _ in clips:
+        alike(*both(transcriber, samples, wanted))
+
+
+@pytest.mark.parametrize(
+    'more',
+    [
+        {'prompt': 'Go forward. Zorblax and Quintavia.'},
+        {'hotwords': ['Zorblax', 'Quintavia']},
+        {'max_new_tokens': 5},
+        {'prompt': 'word ' * 400},
+    ],
+)
+def test_also_with_a_prompt_and_with_little_room(transcriber, more):
+    for text in ('Please bring the cup to Zorblax.', 'Turn left at the end of the corridor.'):
+        alike(*both(transcriber, spoken(text, 'en-us', 140), task(transcriber, **more)))
+
+
+@pytest.mark.parametrize('name', ['transcribe', 'translate'])
+@pytest.mark.parametrize('language', ['es', 'de'])
+def test_also_in_other_languages(language, name):
+    base = Transcriber(
+        ModelSettings(id=str(ROOT / 'models' / 'base'), dtype='float32', warm_up=False)
+    )
+    samples = spoken('Buenos días. Mein Name ist Peter.', language, 130)
+    alike(*both(base, samples, task(base, language=language, task=name)))
+
+
+def test_several_at_once_are_as_one_by_one(transcriber):
+    said = [Utterance.whole(samples) for samples, _ in utterances()[:6]]
+    settings = ModelSettings(id=str(MODEL))
+    alone = [transcriber(each, settings) for each in said]
+    together = transcriber.together(said, settings)
+    assert [each.text for each in together] == [each.text for each in alone]
+    for one, other in zip(alone, together):
+        words, others = one.segments[0].words, other.segments[0].words
+        assert [w.text for w in words] == [w.text for w in others]
+        assert [w.start for w in words] == pytest.approx([w.start for w in others], abs=0.05)
+
+
+def test_int8_and_a_window_cost_no_words():
+    """Judged by the word error rate: rounding may change a token where two are as likely."""
+    clips = utterances()
+    normal = EnglishTextNormalizer()
+    rates = {}
+    for dtype, margin in (('float32', 30.0), ('auto', -1.0)):
+        settings = ModelSettings(
+            id=str(MODEL), dtype=dtype, audio_context_margin=margin, word_timestamps=False
+        )
+        transcriber = Transcriber(settings)
+        assert transcriber.precision == ('int8' if dtype == 'auto' else dtype)  # the log tells it
+        texts = [transcriber(Utterance.whole(samples)).text for samples, _ in clips]
+        rates[dtype] = jiwer.wer([normal(text) for _, text in clips], [normal(t) for t in texts])
+    print(rates)
+    assert rates['auto'] <= rates['float32'] + 0.01  # 20 of 2000 words: chance decides on these
+
+
+def test_int8_is_for_a_cpu():
+    assert choose_dtype('int8', torch.device('cpu')) is torch.float32
+    assert choose_int8('auto', torch.device('cpu'))
+    assert not choose_int8('float32', torch.device('cpu'))
+    assert not choose_int8('auto', torch.device('cuda'))
+    with pytest.raises(SettingError, match="model.dtype is 'int8', but that is for a CPU"):
+        choose_dtype('int8', torch.device('cuda:0'))
+
+
+def test_another_architecture_goes_through_transformers(transcriber, monkeypatch):
+    assert GreedyDecoder.fits(transcriber._whisper.model)
+    monkeypatch.setattr(transcriber._whisper.model.config, 'scale_embedding', True)
+    assert not GreedyDecoder.fits(transcriber._whisper.model)
+
+
+def test_heads_of_a_distilled_model_are_its_own(transcriber, monkeypatch):
+    assert following_heads(transcriber._whisper.model)
+    teacher = [[15, 3], [20, 1]]  # layers that a model of 4 has not
+    monkeypatch.setattr(transcriber._whisper.model.generation_config, 'alignment_heads', teacher)
+    assert following_heads(transcriber._whisper.model) == {2: list(range(6)), 3: list(range(6))}
+
+
+def test_each_strategy_can_be_interrupted(transcriber):
+    samples = utterances()[0][0]
+    for beam_width in (1, 2):
+        settings = ModelSettings(id=str(MODEL), beam_width=beam_width)
+        job = Job(Priority.PARTIAL, lambda turn: None)
+        worker = Scheduler()
+        turn, looks = JobContext(worker, job), []
+
+        def check(turn=turn, looks=looks, job=job) -> None:
+            looks.append(1)
+            job.aborted = len(looks) > 4
+            JobContext.check(turn)
+
+        turn.check = check
+        with pytest.raises(JobAborted):
+            transcriber(Utterance.whole(samples), settings, turn)
+        assert len(looks) == 5
+        worker.close()

@@ -1,0 +1,147 @@
+"""Words: their times, their confidence, and the text they make."""
+
+import numpy as np
+import pytest
+from robot import goforward, MODEL, spoken
+from sounds import speech
+from word_timestamps import confidences, curve, time_errors, utterance
+
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.speech.command_matcher import match, plain
+from distil_whisper_ros.whisper.word_timestamps import token_times, warp, within_speech, words_of
+
+
+def test_each_word_starts_where_the_recordings_have_it(transcriber):
+    """Compared with forced alignment: see benchmarks/word_timestamps.py."""
+    errors = time_errors(transcriber)
+    found = [(name, *row) for name, rows in errors.items() for row in rows]
+    assert len(found) > 65
+    assert [row for row in found if abs(row[3]) > 0.3] == []
+    assert abs(np.median([row[3] for row in found])) < 0.06
+
+
+def test_words_are_those_of_the_text(transcriber):
+    hypothesis = transcriber(utterance(goforward()))
+    words = [word for part in hypothesis.segments for word in part.words]
+    assert ' '.join(word.text for word in words) == hypothesis.text
+    assert all(0 <= w.start < w.end <= 2.9 and 0 < w.confidence <= 1 for w in words)
+    starts = [word.start for word in words]
+    assert starts == sorted(starts)
+
+
+def test_times_count_from_the_utterance_also_behind_a_cut(transcriber):
+    before = np.concatenate([samples for name, (samples, _) in speech().items() if 'vox' in name])
+    settings = ModelSettings(id=str(MODEL), segment_length=20.0)
+    hypothesis = transcriber(utterance(np.concatenate((before, goforward()))), settings)
+    assert len(hypothesis.segments) == 2
+    words = [word for part in hypothesis.segments for word in part.words]
+    (forward,) = [word for word in words if word.text.startswith('forward')]
+    assert forward.start == pytest.approx(len(before) / 16_000 + 0.72, abs=0.3)
+    starts = [word.start for word in words]
+    assert starts == sorted(starts)
+
+
+def test_they_can_be_left_out(transcriber):
+    settings = ModelSettings(id=str(MODEL), word_timestamps=False)
+    hypothesis = transcriber(Utterance.whole(goforward()), settings)
+    assert hypothesis.text == 'Go forward 10 meters.'
+    assert hypothesis.segments[0].words == ()
+
+
+def test_confidence_is_calibrated(transcriber, monkeypatch):
+    """Words of about that confidence are right about that often: see benchmarks/word_timestamps.py."""
+    monkeypatch.setattr('words.RATIOS', (None, 10, 0))
+    monkeypatch.setattr('words.SENTENCES', ())
+    values, right = confidences(transcriber)
+    _, error = curve(values, right)
+    assert error < 0.15
+    assert right[values > 0.9].mean() > 0.85
+    assert right[values < 0.3].mean() < 0.6
+
+
+def test_a_path_through_a_diagonal():
+    cost = np.ones((4, 12), np.float32)
+    for row in range(4):
+        cost[row, row * 3 : row * 3 + 3] = 0
+    assert warp(cost).tolist() == [0, 3, 6, 9]
+
+
+def test_attention_to_one_place_after_the_other():
+    attention = np.full((2, 3, 60), -5.0, np.float32)
+    for token in range(3):
+        attention[:, token, token * 20 : token * 20 + 20] = 5.0
+    np.testing.assert_allclose(token_times(attention), [0.0, 0.3, 0.7], atol=0.03)
+
+
+def test_words_of_tokens():
+    pieces = [' Go', ' for', 'ward', ',', ' "', 'ten', '"', ' meters', '.']
+
+    def decode(tokens):
+        return ''.join(pieces[token] for token in tokens)
+
+    found = words_of(range(len(pieces)), decode, spaces=True)
+    assert [text for text, _, _ in found] == ['Go', 'forward,', '"ten"', 'meters.']
+    assert found[1][1:] == (1, 4)
+    chinese = words_of(range(3), lambda tokens: ''.join('前进。'[t] for t in tokens), spaces=False)
+    assert [text for text, _, _ in chinese] == ['前', '进。']
+
+
+def test_a_pause_does_not_belong_to_a_word():
+    voiced = np.array([False] * 10 + [True] * 10 + [False] * 10)
+    assert within_speech(0.1, 0.9, voiced) == (0.32, 0.64)
+    assert within_speech(0.4, 0.5, voiced) == (0.4, 0.5)
+    assert within_speech(0.7, 0.9, voiced) == (0.7, 0.9)  # no speech at all: as it was
+
+
+NAMES = ('Zorblax', 'Quintavia', 'Brindlewick', 'Marvotek', 'Tessaly', 'Kovrin')
+PATTERNS = (
+    'Please bring the red cup to {}.',
+    '{} is waiting in the kitchen.',
+    'Tell {} that dinner is ready.',
+)
+
+
+def test_hotwords_and_prompt_help_with_invented_names(transcriber):
+    said = {
+        (name, pattern): utterance(spoken(pattern.format(name), 'en-us', 140))
+        for name in NAMES
+        for pattern in PATTERNS
+    }
+
+    def heard(**options) -> int:
+        settings = ModelSettings(id=str(MODEL), **options)
+        return sum(
+            name.lower() in transcriber(audio, settings).text.lower()
+            for (name, _), audio in said.items()
+        )
+
+    without = heard()
+    with_hotwords, with_prompt = heard(hotwords=list(NAMES)), heard(prompt=', '.join(NAMES))
+    print(f'of {len(said)} names: {without}, hotwords {with_hotwords}, prompt {with_prompt}')
+    assert with_hotwords >= without + 6
+    assert with_prompt >= without + 6
+
+
+@pytest.mark.parametrize(
+    ('text', 'command', 'low', 'high'),
+    [
+        ('Go forward 10 meters.', 'go forward ten meters', 1.0, 1.0),
+        ('TURN LEFT!', 'turn left', 1.0, 1.0),
+        ('turned left', 'turn left', 0.75, 0.99),
+        ('What is the weather like?', 'turn left', 0.0, 0.6),
+        ('', '', 0.0, 0.0),
+    ],
+)
+def test_commands(text, command, low, high):
+    commands = ['go forward ten meters', 'turn left', 'stop'] if text else []
+    found, score = match(text, commands)
+    assert low <= score <= high
+    if score >= 0.75:
+        assert found == command
+
+
+def test_numbers_in_words():
+    assert plain('Go 0, 7, 13, 20 and 42 steps; 100 more') == (
+        'go zero seven thirteen twenty and forty two steps 100 more'
+    )
