@@ -6,7 +6,7 @@ from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.settings import parameter_specs, Settings, settings_from
 
 
-@pytest.mark.parametrize('knob', list(parameter_specs()), ids=lambda spec: spec.name)
+@pytest.mark.parametrize('spec', list(parameter_specs()), ids=lambda spec: spec.name)
 def test_knob_is_complete(spec):
     assert spec.text.endswith('.')
     spec.check(spec.default)
