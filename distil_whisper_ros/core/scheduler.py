@@ -1,8 +1,11 @@
 """One thread for the model, which has one GPU: the most urgent job first.
 
 A partial text must never delay a final one, and a recording that another robot sent must not
-delay this one's ears. So a job says how urgent it is; a partial one is aborted for an urgent one,
-and a long one gives way between its parts.
+delay this robot's ears. So each job has a priority; a partial one is aborted for a more urgent
+one, and a long one yields between its segments.
+
+Threads: `submit`, `promote`, `Job.abort` and `close` may be called from any thread. The work and
+the callbacks of `Job.when_done` run in the scheduler's thread, or in the thread that aborts.
 """
 
 from collections.abc import Callable
@@ -15,101 +18,140 @@ from typing import Any
 
 
 class Priority(IntEnum):
-    """How urgent a job is; the least first."""
+    """How urgent a job is; the least number first."""
 
     FINAL = 0  # somebody waits for the text
     SPECULATIVE = 1  # at a pause, in case the speaker is done
     PARTIAL = 2  # while somebody speaks
-    FOREIGN = 3  # audio that came in a request
+    BATCH = 3  # audio that came in a request
 
 
 class JobAborted(CancelledError):
-    """The job's result is not wanted any more."""
+    """Nobody wants the job's result any more."""
 
 
 class Job:
-    """A piece of work and its result."""
+    """A piece of work and its result, which comes exactly once: a value or an exception."""
 
-    def __init__(self, rank: Priority, work: Callable[['JobContext'], Any]) -> None:
-        self.rank = rank
+    def __init__(self, priority: Priority, work: Callable[['JobContext'], Any]) -> None:
+        """`work` gets a JobContext, and returns the result."""
+        self.priority = priority
         self.work = work
-        self.future: Future[Any] = Future()
         self.aborted = False
+        self.running = False
+        """Whether the work has started."""
+        self.future: Future[Any] = Future()
+        # Nobody outside can cancel it now, so a result can always be set.
+        self.future.set_running_or_notify_cancel()
+        self._lock = threading.Lock()
 
     def abort(self) -> None:
-        """Make the job end soon, without a result."""
+        """End the job with JobAborted at once; its work stops at its next check."""
         self.aborted = True
-        self.future.cancel()
+        self.finish(error=JobAborted())
+
+    def finish(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Set the result or the error, unless there is one already."""
+        with self._lock:
+            if self.future.done():
+                return
+            if error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(result)
+
+    def when_done(self, callback: Callable[['Job'], None]) -> None:
+        """Call back once there is a result; at once if there is one already."""
+        self.future.add_done_callback(lambda _: callback(self))
 
 
 class JobContext:
-    """What a job sees of the others while it works."""
+    """What a job's work sees of the scheduler."""
 
-    def __init__(self, worker: 'Scheduler | None' = None, job: 'Job | None' = None) -> None:
-        """Without a worker, nothing ever interrupts."""
-        self._worker, self._job = worker, job
+    def __init__(self, scheduler: 'Scheduler | None' = None, job: 'Job | None' = None) -> None:
+        """Without a scheduler, nothing ever interrupts."""
+        self._scheduler, self._job = scheduler, job
 
     def check(self) -> None:
-        """Raise Aborted if the result is not wanted any more; cheap enough for each token."""
+        """Raise JobAborted if nobody wants the result any more; cheap enough for each token."""
         if self._job is not None and self._job.aborted:
             raise JobAborted
 
     def yield_control(self) -> None:
-        """Let more urgent jobs go first, then return."""
-        if self._worker is not None and self._job is not None:
-            self._worker.serve(self._job.rank)
+        """Let more urgent jobs go first, then return, or raise JobAborted."""
+        self.check()
+        if self._scheduler is not None and self._job is not None:
+            self._scheduler.run_more_urgent(self._job.priority)
             self.check()
 
 
 class Scheduler:
-    """Does one job at a time."""
+    """Runs one job at a time, in a thread of its own."""
 
     def __init__(self) -> None:
         self._jobs: list[tuple[Priority, int, Job]] = []
         self._numbers = itertools.count()
-        self._current: Job | None = None
+        self._running: list[Job] = []  # the last is at work; those before it have yielded
         self._closing = False
         self._condition = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name='transcriber', daemon=True)
+        self._thread = threading.Thread(target=self._run, name='scheduler', daemon=True)
         self._thread.start()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is done or waits."""
-        return self._current is None and not self._jobs
-
-    def submit(self, rank: Priority, work: Callable[[JobContext], Any]) -> Job:
-        """Take a job; it is done after those that are more urgent or came before it."""
-        job = Job(rank, work)
+        """Whether no job runs or waits."""
         with self._condition:
-            current = self._current
-            if (
-                current is not None
-                and current.rank is Priority.PARTIAL
-                and rank < Priority.PARTIAL
-            ):
-                current.abort()
-            heapq.heappush(self._jobs, (rank, next(self._numbers), job))
-            self._condition.notify()
+            return not self._running and not self._jobs
+
+    def submit(self, priority: Priority, work: Callable[[JobContext], Any]) -> Job:
+        """Take a job; it runs after those that are more urgent, or as urgent and earlier.
+
+        After `close`, the job that is returned is aborted.
+        """
+        job = Job(priority, work)
+        partial = None
+        with self._condition:
+            closed = self._closing
+            if not closed:
+                if self._running and self._running[-1].priority is Priority.PARTIAL > priority:
+                    partial = self._running[-1]
+                heapq.heappush(self._jobs, (priority, next(self._numbers), job))
+                self._condition.notify_all()
+        if closed:
+            job.abort()
+        if partial is not None:
+            partial.abort()
         return job
 
-    def serve(self, rank: Priority) -> None:
-        """Do the jobs that are more urgent than `rank`; called from within a job."""
-        outer = self._current
-        while (job := self._take(rank)) is not None:
-            self._do(job)
-        self._current = outer
+    def promote(self, job: Job, priority: Priority) -> None:
+        """Make a job that waits more urgent; it keeps its place among its equals."""
+        with self._condition:
+            if priority >= job.priority:
+                return
+            job.priority = priority
+            self._jobs = [
+                (priority if each is job else rank, number, each)
+                for rank, number, each in self._jobs
+            ]
+            heapq.heapify(self._jobs)
 
-    def close(self) -> None:
-        """Abort everything; the thread ends as soon as its job does."""
+    def run_more_urgent(self, priority: Priority) -> None:
+        """Run the jobs that are more urgent than `priority`; called from within a job."""
+        while (job := self._take(priority)) is not None:
+            self._do(job)
+
+    def close(self, timeout: float | None = 0.0) -> bool:
+        """Abort every job; wait up to `timeout` s for the one at work, and return if it ended."""
         with self._condition:
             self._closing = True
-            jobs, self._jobs = [job for _, _, job in self._jobs], []
-            if self._current is not None:
-                jobs.append(self._current)
-            self._condition.notify()
+            jobs = [job for _, _, job in self._jobs] + self._running
+            self._jobs = []
+            self._condition.notify_all()
         for job in jobs:
             job.abort()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:
@@ -120,25 +162,24 @@ class Scheduler:
             job = self._take()
             if job is not None:
                 self._do(job)
-                self._current = None
 
-    def _take(self, rank: Priority | None = None) -> Job | None:
+    def _take(self, below: Priority | None = None) -> Job | None:
+        """Take the most urgent job out of the queue, if it is more urgent than `below`."""
         with self._condition:
-            if not self._jobs or (rank is not None and self._jobs[0][0] >= rank):
+            if not self._jobs or (below is not None and self._jobs[0][0] >= below):
                 return None
-            self._current = heapq.heappop(self._jobs)[2]
-            return self._current
+            job = heapq.heappop(self._jobs)[2]
+            self._running.append(job)
+            return job
 
     def _do(self, job: Job) -> None:
-        if job.aborted:
-            return
+        """Run a job that was taken. Nothing that it raises ends the thread."""
         try:
-            result = job.work(JobContext(self, job))
-        except JobAborted:
-            job.future.cancel()
+            if not job.aborted:
+                job.running = True
+                job.finish(job.work(JobContext(self, job)))
         except BaseException as error:
-            if not job.future.cancelled():
-                job.future.set_exception(error)
-        else:
-            if not job.future.cancelled():
-                job.future.set_result(result)
+            job.finish(error=error)
+        finally:
+            with self._condition:
+                self._running.remove(job)

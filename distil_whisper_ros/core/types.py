@@ -60,14 +60,14 @@ class Utterance:
 
     samples: Samples
     time: float
-    """When the first sample was captured, in seconds since the epoch."""
+    """When the first sample was captured, in seconds of time.monotonic()."""
     ending: Ending
     speech: tuple[float, ...] = ()
     """Probability of speech of each frame of the samples."""
     speech_start: float = 0.0
-    """When somebody began to speak, in seconds since the epoch."""
+    """When somebody began to speak, in seconds of time.monotonic()."""
     speech_end: float = 0.0
-    """When the last sample of speech was captured, in seconds since the epoch."""
+    """When the last sample of speech was captured, in seconds of time.monotonic()."""
     voiced: float = 0.0
     """How much of it was speech, in seconds."""
     loudest: float = 0.0
@@ -82,13 +82,13 @@ class Utterance:
 
     @classmethod
     def none(cls, ending: 'Ending', note: str = '', loudest: float = -120.0) -> 'Utterance':
-        """Return the utterance of nobody."""
+        """Return an empty utterance."""
         empty = np.empty(0, np.float32)
-        return cls(empty, time.time(), ending, note=note, loudest=loudest)
+        return cls(empty, time.monotonic(), ending, note=note, loudest=loudest)
 
     @classmethod
     def whole(cls, samples: Samples, speech: tuple[float, ...] = (), begun: float = 0.0):
-        """Return an utterance of all these samples, all taken for speech."""
+        """Return an utterance of all these samples, as if all of them were speech."""
         voiced = len([p for p in speech if p >= 0.5]) * FRAME_DURATION if speech else 0.0
         duration = len(samples) / SAMPLE_RATE
         return cls(

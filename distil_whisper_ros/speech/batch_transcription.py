@@ -1,7 +1,7 @@
-"""Audio that comes in requests: another robot's, or a file's; served in order, or at once.
+"""Audio that comes in requests, another robot's or a file's: transcribed in order, or in batches.
 
 Several utterances in one batch cost hardly more than one where the model waits for its weights, as
-on a GPU; what this robot hears itself always goes first.
+on a GPU. What this robot hears itself always goes first.
 """
 
 from collections import deque
@@ -18,8 +18,8 @@ import numpy.typing as npt
 from ..audio.framing import Framer
 from ..audio.resampling import resample
 from ..core.audio_format import FRAME_DURATION, Samples
-from ..core.errors import BusyError, RequestError, SpeechError
-from ..core.scheduler import JobContext, Priority, Scheduler
+from ..core.errors import BusyError, InactiveError, RequestError, SpeechError
+from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings, Settings
 from ..core.types import Hypothesis, Outcome, Transcript, Utterance
 from .hallucination_filter import filtered
@@ -27,178 +27,208 @@ from .utterance_listener import VoiceActivity
 
 FRAMES_AT_ONCE = 100  # of voice activity, 0.15 s of work, before more urgent jobs may go first
 RATES = (8_000, 384_000)  # Hz
+UNLOADED = 'the model was unloaded before the audio was transcribed'
 
 
 class Transcriber(Protocol):
-    """The model."""
+    """The model. Raises a SpeechError when it cannot transcribe."""
 
     def __call__(
-        self, utterance: Utterance, settings: ModelSettings, turn: JobContext, /
+        self, utterance: Utterance, settings: ModelSettings, context: JobContext, /
     ) -> Hypothesis:
         """Transcribe an utterance of any length."""
         ...
 
     def together(
-        self, utterances: Sequence[Utterance], settings: ModelSettings, turn: JobContext, /
+        self, utterances: Sequence[Utterance], settings: ModelSettings, context: JobContext, /
     ) -> list[Hypothesis]:
-        """Transcribe short utterances at once."""
+        """Transcribe short utterances in one batch."""
         ...
 
     def fits_together(self, settings: ModelSettings, /) -> bool:
-        """Return whether utterances may be transcribed at once."""
+        """Return whether utterances may be transcribed in one batch."""
         ...
 
 
-@dataclass
+@dataclass(eq=False)
 class TranscriptionRequest:
-    """One request."""
+    """One request to transcribe audio."""
 
     id: int
     audio: npt.NDArray[np.float32]
+    """In [-1, 1], shape (samples, channels)."""
     sample_rate: int
-    time: float
     settings: Settings
     future: 'Future[Transcript]' = field(default_factory=Future)
     utterance: Utterance | None = None
 
+    def __post_init__(self) -> None:
+        """Make the future one that nobody outside can cancel."""
+        self.future.set_running_or_notify_cancel()
+        self._lock = threading.Lock()
+
+    def answer(self, transcript: Transcript) -> None:
+        """End the request, unless it has an answer."""
+        with self._lock:
+            if not self.future.done():
+                self.future.set_result(replace(transcript, id=self.id))
+
 
 class TranscriptionQueue:
-    """Transcribes the audio of requests, behind everything else."""
+    """Transcribes the audio of requests, when nothing more urgent waits. Any thread may call it."""
 
     def __init__(
         self,
         transcriber: Transcriber,
         voice_activity: VoiceActivity,
-        worker: Scheduler,
+        scheduler: Scheduler,
         ids: Iterator[int],
         on_failure: Callable[[Exception], None] = lambda error: None,
     ) -> None:
-        """`voice_activity` is for this alone, since it keeps state."""
+        """`voice_activity` serves this queue alone, since it keeps state."""
         self._transcriber = transcriber
         self._voice_activity = voice_activity
-        self._worker = worker
+        self._scheduler = scheduler
         self._ids = ids
         self._on_failure = on_failure
-        self._orders: deque[TranscriptionRequest] = deque()
+        self._waiting: deque[TranscriptionRequest] = deque()
+        self._active: list[TranscriptionRequest] = []
+        self._closed = False
         self._lock = threading.Lock()
 
     def transcribe(
-        self,
-        audio: npt.NDArray[np.float32],
-        sample_rate: int,
-        settings: Settings,
-        begun: float = 0.0,
+        self, audio: npt.NDArray[np.float32], sample_rate: int, settings: Settings
     ) -> 'Future[Transcript]':
-        """Transcribe audio of shape (samples, channels); raise a RequestError for a wrong one."""
-        low, high = RATES
-        if not low <= sample_rate <= high:
-            raise RequestError(
-                f'audio.sample_rate is {sample_rate}, but must be from {low} to {high} Hz'
-            )
-        duration, longest = len(audio) / sample_rate, settings.requests.max_audio_duration
-        if not duration:
-            raise RequestError('audio.data is empty, but must hold samples')
-        if duration > longest:
-            raise RequestError(
-                f'the audio has {duration:.0f} s, but may have {longest:g} s '
-                '(requests.max_audio_duration): send it in parts'
-            )
-        order = TranscriptionRequest(next(self._ids), audio, sample_rate, begun, settings)
+        """Transcribe audio of shape (samples, channels); raise a RequestError for a wrong one.
+
+        The times in the transcript's utterance count from the first sample. The future always
+        ends with a Transcript.
+        """
+        check_audio(audio, sample_rate, settings.requests.max_audio_duration)
+        request = TranscriptionRequest(next(self._ids), audio, sample_rate, settings)
         with self._lock:
-            if len(self._orders) >= settings.requests.queue_length:
+            if self._closed:
+                raise InactiveError('the recognizer is not configured: its model was unloaded')
+            if len(self._waiting) >= settings.requests.queue_length:
                 raise BusyError(
-                    f'busy: {len(self._orders)} requests wait already (requests.queue_length); '
+                    f'busy: {len(self._waiting)} requests wait already (requests.queue_length); '
                     'try again later'
                 )
-            self._orders.append(order)
-        self._worker.submit(Priority.FOREIGN, self._serve)
-        return order.future
+            self._waiting.append(request)
+        self._scheduler.submit(Priority.BATCH, self._serve).when_done(self._end_aborted)
+        return request.future
 
     def close(self) -> None:
-        """Refuse what still waits."""
+        """End every request with CANCELED, and refuse new ones."""
         with self._lock:
-            orders, self._orders = [*self._orders], deque()
-        for order in orders:
-            reason = 'the model was unloaded before its turn came'
-            order.future.set_result(Transcript(Outcome.CANCELED, order.id, reason=reason))
+            self._closed = True
+            requests = [*self._active, *self._waiting]
+            self._waiting.clear()
+        for request in requests:
+            request.answer(Transcript(Outcome.CANCELED, reason=UNLOADED))
 
-    def _serve(self, turn: JobContext) -> None:
-        """Serve the order that is first, and those behind it that fit in one batch with it."""
+    def _end_aborted(self, job: Job) -> None:
+        """Leave no request behind when the scheduler ended the job that would serve it."""
+        if job.aborted:
+            self.close()
+
+    def _serve(self, context: JobContext) -> None:
+        """Serve the oldest request, and those behind it that fit in one batch with it."""
         with self._lock:
-            if not self._orders:
+            if not self._waiting:
                 return  # an earlier job has served it
-            orders = [self._orders.popleft()]
-            while self._orders and self._fit(orders[0], self._orders[0], len(orders)):
-                orders.append(self._orders.popleft())
+            batch = [self._waiting.popleft()]
+            while self._waiting and self._fits(batch[0], self._waiting[0], len(batch)):
+                batch.append(self._waiting.popleft())
+            self._active = batch
         try:
-            for order in orders:
-                order.utterance = self._utterance(order, turn)
-            self._answer(orders, turn)
-        except BaseException as error:
-            if isinstance(error, Exception) and not isinstance(error, SpeechError):
-                self._on_failure(error)
-            for order in orders:
-                if not order.future.done():
-                    reason = str(error) or 'the model was unloaded'
-                    failed = Transcript(Outcome.FAILED, order.id, reason=reason)
-                    order.future.set_result(failed)
+            for request in batch:
+                request.utterance = self._utterance(request, context)
+            self._answer(batch, context)
+        except JobAborted:
+            pass  # answered below
+        except SpeechError as error:
+            self._end(batch, Transcript(Outcome.FAILED, reason=str(error)))
+        except Exception as error:
+            self._on_failure(error)
+            self._end(batch, Transcript(Outcome.FAILED, reason=f'internal error: {error!r}'))
+        finally:
+            # What has no answer by now was interrupted: the model is being unloaded.
+            self._end(batch, Transcript(Outcome.CANCELED, reason=UNLOADED))
+            self._active = []
 
-    def _fit(self, first: TranscriptionRequest, other: TranscriptionRequest, count: int) -> bool:
+    def _end(self, batch: list[TranscriptionRequest], transcript: Transcript) -> None:
+        for request in batch:
+            request.answer(transcript)
+
+    def _fits(self, first: TranscriptionRequest, other: TranscriptionRequest, count: int) -> bool:
         model = first.settings.model
         short = all(
-            len(order.audio) / order.sample_rate <= model.segment_length
-            for order in (first, other)
+            len(request.audio) / request.sample_rate <= model.segment_length
+            for request in (first, other)
         )
         same = first.settings == other.settings
-        return short and same and count < model.batch_size and self._batches(model)
+        batches = self._transcriber.fits_together(model)
+        return short and same and count < model.batch_size and batches
 
-    def _batches(self, model: ModelSettings) -> bool:
-        return self._transcriber.fits_together(model)
-
-    def _utterance(self, order: TranscriptionRequest, turn: JobContext) -> Utterance:
-        samples = resample(np.nan_to_num(order.audio), order.sample_rate)
-        speech = self._speech(samples, turn)
-        whole = Utterance.whole(samples, speech, order.time)
-        threshold = order.settings.utterance.vad_threshold
+    def _utterance(self, request: TranscriptionRequest, context: JobContext) -> Utterance:
+        samples = resample(np.nan_to_num(request.audio), request.sample_rate)
+        speech = self._speech(samples, context)
+        whole = Utterance.whole(samples, speech)
+        threshold = request.settings.utterance.vad_threshold
         voiced = [index for index, p in enumerate(speech) if p >= threshold]
         if not voiced:
             return replace(whole, voiced=0.0)
         return replace(
             whole,
-            speech_start=order.time + voiced[0] * FRAME_DURATION,
-            speech_end=order.time + min(whole.duration, (voiced[-1] + 1) * FRAME_DURATION),
+            speech_start=voiced[0] * FRAME_DURATION,
+            speech_end=min(whole.duration, (voiced[-1] + 1) * FRAME_DURATION),
             voiced=len(voiced) * FRAME_DURATION,
         )
 
-    def _speech(self, samples: Samples, turn: JobContext) -> tuple[float, ...]:
+    def _speech(self, samples: Samples, context: JobContext) -> tuple[float, ...]:
         framer, speech = Framer(), []
         self._voice_activity.reset()
         for index, frame in enumerate([*framer.push(samples, 0.0), *framer.flush()]):
             speech.append(self._voice_activity(frame.samples))
             if index % FRAMES_AT_ONCE == 0:
-                turn.yield_control()
+                context.yield_control()
         return tuple(speech)
 
-    def _answer(self, orders: list[TranscriptionRequest], turn: JobContext) -> None:
+    def _answer(self, batch: list[TranscriptionRequest], context: JobContext) -> None:
         started = time.monotonic()
-        spoken = [order for order in orders if order.utterance and order.utterance.voiced]
-        utterances = [order.utterance for order in spoken if order.utterance]
-        model = orders[0].settings.model
+        spoken = [request for request in batch if request.utterance and request.utterance.voiced]
+        utterances = [request.utterance for request in spoken if request.utterance]
+        model = batch[0].settings.model
         hypotheses: list[Hypothesis] = []
         if len(utterances) == 1:
-            hypotheses = [self._transcriber(utterances[0], model, turn)]
+            hypotheses = [self._transcriber(utterances[0], model, context)]
         elif utterances:
-            hypotheses = self._transcriber.together(utterances, model, turn)
+            hypotheses = self._transcriber.together(utterances, model, context)
         each = (time.monotonic() - started) / max(1, len(spoken))
-        for order, utterance, hypothesis in zip(spoken, utterances, hypotheses):
-            transcript = filtered(
-                replace(hypothesis, processing_time=each), utterance, order.settings
-            )
-            order.future.set_result(replace(transcript, id=order.id))
-        for order in orders:
-            if not order.future.done():
+        for request, utterance, hypothesis in zip(spoken, utterances, hypotheses):
+            timed = replace(hypothesis, processing_time=each)
+            request.answer(filtered(timed, utterance, request.settings))
+        for request in batch:
+            if request not in spoken:
                 reason = 'no speech was found in the audio'
-                silent = Transcript(
-                    Outcome.NO_SPEECH, order.id, reason=reason, utterance=order.utterance
+                request.answer(
+                    Transcript(Outcome.NO_SPEECH, reason=reason, utterance=request.utterance)
                 )
-                order.future.set_result(silent)
+
+
+def check_audio(audio: npt.NDArray[np.float32], sample_rate: int, longest: float) -> None:
+    """Raise a RequestError for audio that cannot be transcribed; `longest` is in seconds."""
+    low, high = RATES
+    if not low <= sample_rate <= high:
+        raise RequestError(
+            f'audio.sample_rate is {sample_rate}, but must be from {low} to {high} Hz'
+        )
+    if not len(audio):
+        raise RequestError('audio.data is empty, but must hold samples')
+    duration = len(audio) / sample_rate
+    if duration > longest:
+        raise RequestError(
+            f'the audio is {duration:.0f} s long; the limit is {longest:g} s '
+            '(requests.max_audio_duration): send it in parts'
+        )

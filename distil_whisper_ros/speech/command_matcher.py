@@ -1,7 +1,8 @@
-"""Mapping a text to one of the commands that a robot knows."""
+"""From a text to the most similar of the commands that a robot knows."""
 
 from collections.abc import Iterable
-from difflib import SequenceMatcher
+
+from rapidfuzz.distance import Indel
 
 from .words import words
 
@@ -30,11 +31,12 @@ def plain(text: str) -> str:
 def match(text: str, commands: Iterable[str]) -> tuple[str, float]:
     """Return the command that is most similar to the text, and how similar, from 0 to 1.
 
-    The similarity is Ratcliff and Obershelp's: twice the characters in common over all characters.
+    The similarity is twice the length of the longest common subsequence of characters, over the
+    characters of both (rapidfuzz's normalized Indel similarity).
     """
     said = plain(text)
     scores = [
-        (SequenceMatcher(None, said, plain(command), autojunk=False).ratio(), command)
+        (Indel.normalized_similarity(said, plain(command)), command)
         for command in commands
         if plain(command)
     ]

@@ -4,11 +4,14 @@ Time is counted in frames; there is no clock, no audio and no model here. The hy
 threshold to go on than to begin) is Silero's own: snakers4/silero-vad, `VADIterator`.
 """
 
+import math
+
 from ..core.audio_format import frame_count, FRAME_DURATION
 from ..core.settings import UtteranceSettings
 from ..core.types import Ending
 
 ONSET = 3  # voiced frames, net of unvoiced ones, that begin an utterance: a click has fewer
+ONSET_AGE = 10  # frames in which those must come; the utterance buffer keeps as many
 HYSTERESIS = 0.15
 
 
@@ -23,13 +26,18 @@ class Endpointer:
 
     """
 
-    def __init__(self, settings: UtteranceSettings, pre_roll: float = 0.0) -> None:
-        """`pre_roll` is what is kept from before the speech, in seconds: it counts as duration."""
+    def __init__(
+        self, settings: UtteranceSettings, pre_roll: float = 0.0, waits_forever: bool = False
+    ) -> None:
+        """`pre_roll` is the audio kept from before the speech, in seconds; it counts as duration.
+
+        With `waits_forever`, `wait_for_speech` does not end the utterance.
+        """
         self._settings = settings
         self._pre_roll = round(pre_roll / FRAME_DURATION)
         # Rounded down, since the maximum is never exceeded.
         self._max_frames = max(1, int(settings.max_duration / FRAME_DURATION))
-        self._wait_frames = frame_count(settings.wait_for_speech)
+        self._wait_frames = math.inf if waits_forever else frame_count(settings.wait_for_speech)
         self._silence_frames = frame_count(settings.end_silence)
         self.index = 0
         self._forget()
@@ -61,8 +69,9 @@ class Endpointer:
         if not self._settings.endpointing:
             return Ending.MAX_DURATION if self.index >= self._max_frames else None
         if self.speech_start is None:
-            waited = self.index >= self._wait_frames and not self._onset
-            return Ending.NO_SPEECH if waited else None
+            # Speech that began within the time counts, though it is sure only later.
+            allowed = self._wait_frames + (ONSET_AGE if self._onset else 0)
+            return Ending.NO_SPEECH if self.index >= allowed else None
         if self.pause >= self._silence_frames:
             if self.voiced * FRAME_DURATION >= self._settings.min_speech:
                 return Ending.SILENCE
@@ -77,6 +86,8 @@ class Endpointer:
                 self.voiced += 1
                 self.speech_end = self.index + 1
             return
+        if self._onset and self.index - self._onset_start >= ONSET_AGE:
+            self._onset = 0  # too long ago: the frames there are gone
         if not voiced:
             self._onset = max(0, self._onset - 1)
             return

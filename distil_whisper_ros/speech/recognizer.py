@@ -1,18 +1,28 @@
-"""The path of one utterance: hear, transcribe, judge.
+"""The path of one utterance: listen, transcribe, filter, answer.
 
-    request ──► _listen ──Utterance──► _understand ──Transcript──► the request's future
-               (Hearing: endpoint)     (Worker: the model; judge: the guard)
+    record ──► request ──► listener's thread ──Utterance──► event thread ──► scheduler's thread
+                           (UtteranceListener)              (_on_heard)      (the model)
+                                                                 ┌─────────────────┘ job done
+               future, observer ◄── _finish ◄── filter ◄── _on_transcribed
 
-A thread hears and another answers, so no caller is ever blocked and, hands-free, hearing goes on
-while the last utterance is transcribed. Whoever asks gets a request whose future always comes to a
-Transcript.
+Which thread calls what:
+
+| thread | runs | never |
+|---|---|---|
+| any (executor, main) | record, stop, cancel, set_hands_free, set_muted, close | waits for a transcript |
+| listener | _listen_on: source.read, voice activity, endpointer, speculation | answers a request |
+| event | _on_heard, _on_transcribed, _finish, every call of the observer but on_failure | blocks |
+| scheduler | transcribe; posts the end of each job to the event thread | touches a request |
+
+The listener and the event thread catch every exception: it goes to `on_failure`, the request that
+it belongs to ends with FAILED, and the thread goes on. Each request has one answer: `claim` lets
+the first one through.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, wait
 from dataclasses import replace
 import itertools
+import queue
 import threading
 import time
 from typing import Protocol
@@ -21,34 +31,46 @@ from ..audio.levels import quiet_hint
 from ..audio.source import AudioSource
 from ..core.audio_format import Frame
 from ..core.errors import BusyError, DeviceError, InactiveError, SpeechError
-from ..core.scheduler import Job, JobContext, Priority, Scheduler
+from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import Settings
-from ..core.types import Ending, Hypothesis, Outcome, State, Transcript, Utterance
+from ..core.types import Ending, Hypothesis, Outcome, Transcript, Utterance
 from .hallucination_filter import filtered
-from .request import Request
+from .modes import HandsFree, Mode, OneRequest
+from .request import Request, Stage
 from .self_speech import SelfSpeechGate
-from .utterance_listener import Listener, Transcribe, UtteranceListener, VoiceActivity
+from .speculation import Speculation, Transcribe
+from .state import MUTED, Phase, StateMachine
+from .utterance_listener import UtteranceListener, VoiceActivity
 
-CLOSING = 10.0  # s that a transcription under way may take before it is left behind
-FOREVER = 1e9  # s that somebody has to begin to speak while hearing hands-free
+CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
 LOOK_AGAIN = 0.2  # s between looks at a microphone that is gone, hands-free
-MUTED = 'the microphone is muted: call speech/mute with false to hear again'
+LONGEST_PAUSE = 5.0  # s between tries after failures in a row
+STALLED = 10.0  # s without a frame of a live source, after which it counts as gone
+AT_LEISURE = 4  # frames to wait for while nobody speaks: each wake-up costs
 
 
-class Observer(Listener, Protocol):
-    """Whoever is told what the recognizer does; called from its threads."""
+class Observer(Protocol):
+    """Whoever is told what the recognizer does; on the event thread, but for on_failure."""
 
     def on_transcript(self, transcript: Transcript) -> None:
         """Take what came of an utterance, before the request's future is done."""
         ...
 
+    def on_partial(self, request: Request, text: str) -> None:
+        """Take the settled text of an utterance that goes on."""
+        ...
+
+    def wants_partial(self) -> bool:
+        """Return whether anybody reads along. Called from the listener's thread."""
+        ...
+
     def on_failure(self, error: Exception) -> None:
-        """Take an exception that nobody expected."""
+        """Take an exception that nobody expected. Called from any thread."""
         ...
 
 
 class Recognizer:
-    """Hears one utterance at a request, or every one hands-free, and tells what was said."""
+    """Hears one utterance for each request, or every one hands-free, and tells what was said."""
 
     def __init__(
         self,
@@ -56,10 +78,13 @@ class Recognizer:
         voice_activity: VoiceActivity,
         transcribe: Transcribe,
         observer: Observer,
-        worker: Scheduler,
+        scheduler: Scheduler,
+        machine: StateMachine,
         ids: Iterator[int] | None = None,
+        muted: bool = False,
+        self_speech: SelfSpeechGate | None = None,
     ) -> None:
-        """Take the parts; `start` opens the source, which must not be open yet.
+        """Take the parts; `start` opens the source, unless `muted`.
 
         `ids` number the utterances, from 1 unless they are given.
         """
@@ -67,149 +92,197 @@ class Recognizer:
         self._voice_activity = voice_activity
         self._transcribe = timed(transcribe)
         self._observer = observer
-        self._worker = worker
+        self._scheduler = scheduler
+        self._machine = machine
         self._ids = ids or itertools.count(1)
+        self.self_speech = self_speech or SelfSpeechGate()
+        self._source_lock = threading.Lock()  # opening and closing; taken before the condition
         self._condition = threading.Condition()
-        self._waiting: deque[Request] = deque()
-        self._current: Request | None = None  # being heard, or the last that was and has no answer
-        self._heard: deque[tuple[Request, Utterance]] = deque()
-        self._hands_free: Callable[[], Settings] | None = None
-        self._muted = self._running = self._begun = self._deaf = self._lost = False
-        self.hush = SelfSpeechGate()
+        self._requests: list[Request] = []  # without an answer, the oldest first
+        self._heard: Request | None = None  # the one that the listener listens for
+        self._mode: Mode = OneRequest()
+        self._muted, self._running, self._closed = muted, False, False
+        self._streaming = False  # between begin and end of the source
+        self._ahead: Speculation | None = None  # of the utterance that the listener follows
         self.dropped = 0
         """Utterances that were dropped since the model is too slow for hands-free."""
-        self._threads = [
-            threading.Thread(target=self._hear_on, name='recognizer', daemon=True),
-            threading.Thread(target=self._answer_on, name='answerer', daemon=True),
-        ]
+        self._events: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._listener = threading.Thread(target=self._listen_on, name='listener', daemon=True)
+        self._answerer = threading.Thread(target=self._serve_events, name='events', daemon=True)
 
     def start(self) -> None:
         """Open the source and take requests from now on; raise an AudioError if it refuses."""
-        self._source.open()
-        self._running = True
-        for thread in self._threads:
-            thread.start()
+        with self._source_lock:
+            if self._running or self._closed:
+                return
+            if not self._muted:
+                self._source.open()
+            self._running = True
+        self._machine.update(muted=self._muted, lost='', phase=Phase.IDLE, self_speech='')
+        self._answerer.start()
+        self._listener.start()
+        self.source_changed()
 
     def close(self) -> None:
-        """Cancel what is under way, and release the source."""
+        """Cancel every request, and release the source. After this `start` does nothing."""
         with self._condition:
-            self._running, self._hands_free = False, None
-            waiting, self._waiting = [*self._waiting], deque()
-            waiting += [request for request, _ in self._heard]
-            self._heard.clear()
-            self._halt(Ending.CANCELED)
+            first, self._closed = not self._closed, True
+            was_running, self._running = self._running, False
+            self._mode = OneRequest()
+            for request in self._requests:
+                self._halt(request, Ending.CANCELED)
+            requests = [*self._requests]
             self._condition.notify_all()
-        for request in waiting:
-            request.future.set_result(replace(canceled(), id=request.id))
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(CLOSING)
-        self._source.close()
+        if first and was_running:
+            for request in requests:
+                self._post(request, self._cancel, request)
+            self._join(self._listener)
+            self._events.put(None)
+            self._join(self._answerer)
+        with self._source_lock:
+            self._source.close()
+        if first:
+            self._machine.update(phase=Phase.IDLE, self_speech='', hands_free=False, lost='')
+
+    def _join(self, thread: threading.Thread) -> None:
+        if thread is threading.current_thread():
+            return
+        thread.join(CLOSING)
+        if thread.is_alive():
+            self._fail(RuntimeError(f'the thread "{thread.name}" hangs and is left behind'))
 
     # Requests
 
     def record(self, settings: Settings, partial: bool = False) -> Request:
-        """Hear one utterance; raise a RequestError or DeviceError if that cannot be.
+        """Hear one utterance; raise a RequestError or DeviceError if that is not possible.
 
         While another request is under way, `settings.requests.policy` decides. Hands-free, the
-        request gets the utterance that is being heard, or else the next.
+        request gets the utterance that is being heard, or else the next one.
         """
         request = Request(next(self._ids), settings, partial=partial)
         with self._condition:
             if not self._running:
                 raise InactiveError('the recognizer is not active')
             if self._muted:
-                request.future.set_result(Transcript(Outcome.MUTED, request.id, reason=MUTED))
+                request.claim()
+                request.answer(Transcript(Outcome.MUTED, request.id, reason=MUTED))
                 return request
             health = self._source.health()
             if not health.open:
                 raise DeviceError(health.problem or 'the microphone is gone')
-            taken = self._waiting or (self._current is not None and not self._current.implicit)
-            if taken:
+            if self._mode.busy(self._wanted()):
                 self._resolve_conflict(settings)
-            self._waiting.append(request)
+            self._requests.append(request)
             self._condition.notify_all()
         return request
 
     def _resolve_conflict(self, settings: Settings) -> None:
         policy, length = settings.requests.policy, settings.requests.queue_length
+        explicit = [request for request in self._wanted() if not request.implicit]
+        queued = [request for request in explicit if request.stage is Stage.QUEUED]
         if policy == 'refuse':
             raise BusyError(
                 'busy: another request is under way; wait for it, or call speech/stop or '
                 'speech/cancel'
             )
         if policy == 'preempt':
-            preempted, self._waiting = [*self._waiting], deque()
-            self._halt(Ending.CANCELED, 'canceled by a newer request (requests.policy)')
-            for request in preempted:
-                request.future.set_result(canceled('canceled by a newer request'))
-        elif len(self._waiting) >= length:
+            for request in explicit:
+                reason = 'canceled by a newer request (requests.policy)'
+                self._halt(request, Ending.CANCELED, reason)
+                self._post(request, self._cancel, request)
+        elif len(queued) >= length:
             raise BusyError(
                 f'busy: {length} requests wait already (requests.queue_length); try again later'
             )
 
     def stop(self) -> bool:
-        """Stop hearing now and transcribe what was heard; return whether anything was heard."""
+        """Stop listening now and transcribe what was heard; return whether anybody listened."""
         with self._condition:
-            return self._halt(Ending.STOPPED)
+            request = self._heard
+            if request is None or request.halt is not None:
+                queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
+                request = queued[0] if queued else None
+            if request is None or (request.implicit and not self._hearing):
+                return False
+            self._halt(request, Ending.STOPPED)
+            return True
 
     def cancel(self, request: Request | None = None) -> bool:
-        """Stop hearing now and forget it; return whether there was anything to cancel.
+        """End a request with CANCELED now; return whether there was anything to cancel.
 
-        With a request, only that one is canceled, also while it waits.
+        Without a request, the oldest one is canceled, or hands-free the utterance that is being
+        heard.
         """
         with self._condition:
-            if request is not None and request in self._waiting:
-                self._waiting.remove(request)
-                request.future.set_result(replace(canceled(), id=request.id))
-                return True
-            if request is not None and request is not self._current:
-                request.halt = Ending.CANCELED  # it is being transcribed, or done
-                return not request.future.done()
-            return self._halt(Ending.CANCELED)
+            if request is None:
+                asked = [r for r in self._wanted() if not r.implicit]
+                heard = self._heard if self._hearing else None
+                request = asked[0] if asked else heard
+            if request is None or request.future.done():
+                return False
+            self._halt(request, Ending.CANCELED)
+            self._post(request, self._cancel, request)
+            return True
 
-    def _halt(self, ending: Ending, why: str = '') -> bool:
-        request = self._current or (self._waiting[0] if self._waiting else None)
-        if request is None:
-            return False
+    @property
+    def _hearing(self) -> bool:
+        """Whether somebody speaks."""
+        return self._machine.facts.phase is Phase.HEARING
+
+    def _wanted(self) -> list[Request]:
+        """Return the requests without an answer that nobody canceled, the oldest first."""
+        return [r for r in self._requests if r.halt is not Ending.CANCELED]
+
+    def _halt(self, request: Request, ending: Ending, reason: str = '') -> None:
         if request.halt is not Ending.CANCELED:
-            request.halt, request.why = ending, why
+            request.halt, request.halt_reason = ending, reason
         self._condition.notify_all()
-        return True
 
     # Hands-free and mute
 
-    def hear_hands_free(self, settings: Callable[[], Settings] | None) -> None:
+    def set_hands_free(self, settings: Callable[[], Settings] | None) -> None:
         """Hear every utterance from now on, with the settings as they are then; None stops."""
         with self._condition:
-            self._hands_free = settings
-            if settings is None and self._current is not None and self._current.implicit:
-                self._halt(Ending.CANCELED)
+            if not self._running:
+                return
+            self._mode = OneRequest() if settings is None else HandsFree(settings)
+            heard = self._heard
+            if settings is None and heard is not None and heard.implicit:
+                self._halt(heard, Ending.CANCELED)
+                self._post(heard, self._cancel, heard)
+            self._machine.update(hands_free=settings is not None)
             self._condition.notify_all()
 
     @property
     def hands_free(self) -> bool:
         """Whether every utterance is heard."""
-        return self._hands_free is not None
+        return self._mode.continuous
 
-    def mute(self, muted: bool) -> None:
-        """Close the source, or open it again; raise an AudioError if that is refused."""
-        if muted == self._muted:
-            return
-        if not muted:
-            self._source.open()
-        with self._condition:
-            self._muted = muted
-            waiting: list[Request] = []
+    def set_muted(self, muted: bool) -> None:
+        """Close the source, or open it again; raise an AudioError if it refuses.
+
+        After a return from `set_muted(True)` the source is closed, whatever other threads call.
+        """
+        with self._source_lock:
+            if muted == self._muted:
+                return
+            if not muted and self._running:
+                self._source.open()
+            with self._condition:
+                self._muted = muted
+                ended = [r for r in self._requests if r.stage <= Stage.LISTENING] if muted else []
+                for request in ended:
+                    self._halt(request, Ending.MUTED, MUTED)
+                self._condition.notify_all()
             if muted:
-                waiting, self._waiting = [*self._waiting], deque()
-                self._halt(Ending.MUTED, MUTED)
-            self._condition.notify_all()
-        if muted:
-            self._source.close()
-        for request in waiting:
-            request.future.set_result(Transcript(Outcome.MUTED, request.id, reason=MUTED))
-        self._tell_rest()
+                self._source.close()
+                with self._condition:
+                    self._streaming = False
+            self._machine.update(muted=muted)
+        for request in ended:
+            muted_now = Transcript(Outcome.MUTED, reason=MUTED)
+            self._post(request, self._finish, request, muted_now)
+        self.source_changed()
 
     @property
     def muted(self) -> bool:
@@ -221,225 +294,350 @@ class Recognizer:
         """The level of the last tenth of a second, in dBFS."""
         return self._source.health().level
 
-    def _tell_rest(self) -> None:
-        """Tell the state in which nothing is heard."""
-        if self._muted:
-            self._observer.on_state(State.MUTED, MUTED)
+    def source_changed(self) -> None:
+        """Look whether the source is gone or back; called whenever that may have changed."""
+        if not self._running or self._muted:
+            self._machine.update(lost='')
             return
         health = self._source.health()
-        self._observer.on_state(State.READY if health.open else State.LOST, health.problem)
+        problem = health.problem or 'the microphone is gone'
+        self._machine.update(lost='' if health.open else problem)
 
-    # Hearing, in a thread of its own
+    # The listener's thread
 
-    def _hear_on(self) -> None:
+    def _listen_on(self) -> None:
+        """Listen to one utterance after the other; no exception ends this."""
         earlier: list[tuple[Frame, float]] = []
+        failures = 0
         while True:
-            with self._condition:
-                self._condition.wait_for(self._wanted)
-                if not self._running:
-                    self._deaf = True
-                    self._condition.notify_all()
+            request = None
+            try:
+                request = self._next()
+                if request is None:
                     return
-                request = self._current = self._next()
-            request, utterance, earlier = self._listen(request, earlier)
-            with self._condition:
-                self._heard.append((request, utterance))
-                dropped = self._overflow(request.settings.hands_free.queue_length)
-                self._condition.notify_all()
-                if not self.hands_free:
-                    # One utterance at a time: the request is under way until it has its answer.
-                    self._condition.wait_for(lambda: self._current is not request)
-                    earlier = []
-                elif self._current is request:
-                    self._current = None
-            for old, audio in dropped:
-                self._finish(old, self._dropped(audio))
+                request, utterance, earlier = self._listen(request, earlier)
+                self._hand_to_events(request, utterance)
+                failures = 0
+            except Exception as error:
+                failures += 1
+                earlier = []
+                self._recover(request, error, failures)
 
-    def _wanted(self) -> bool:
-        return not self._running or bool(
-            not self._muted and (self._waiting or self._hands_free is not None)
-        )
+    def _next(self) -> Request | None:
+        """Wait for the next request to listen for; return None when the recognizer closes."""
+        with self._condition:
+            while self._running:
+                wanted = None
+                if not self._muted and not self._behind():
+                    wanted = self._mode.next(self._wanted())
+                if isinstance(wanted, Settings):
+                    wanted = Request(next(self._ids), wanted, implicit=True)
+                    self._requests.append(wanted)
+                if wanted is not None:
+                    wanted.stage = Stage.LISTENING
+                    self._heard = wanted
+                    return wanted
+                self._condition.wait()
+            return None
 
-    def _next(self) -> Request:
-        if self._waiting:
-            return self._waiting.popleft()
-        assert self._hands_free is not None
-        settings = self._hands_free()
-        patient = replace(settings.utterance, wait_for_speech=FOREVER)
-        return Request(next(self._ids), replace(settings, utterance=patient), implicit=True)
-
-    def _overflow(self, length: int) -> list[tuple[Request, Utterance]]:
-        """Return the oldest utterances beyond the queue's length, none of them asked for."""
-        old = []
-        while self.hands_free and len(self._heard) > length and self._heard[0][0].implicit:
-            if not self._source.live:  # a recording can wait
-                self._condition.wait_for(lambda: len(self._heard) <= length or not self._running)
-                break
-            old.append(self._heard.popleft())
-            self.dropped += 1
-        return old
+    def _behind(self) -> bool:
+        """Whether a recording must wait for the model. Live audio does not: see _drop_oldest."""
+        if self._source.live or not self._mode.continuous:
+            return False
+        waiting = [r for r in self._requests if r.stage is Stage.TRANSCRIBING]
+        return bool(waiting) and len(waiting) > waiting[0].settings.hands_free.queue_length
 
     def _listen(
         self, request: Request, earlier: list[tuple[Frame, float]]
     ) -> tuple[Request, Utterance, list[tuple[Frame, float]]]:
-        """Take frames until the utterance is over, for whatever reason."""
+        """Take frames until the utterance is complete, for whatever reason."""
         ending, note = None, ''
-        hearing = None
+        listener = None
         try:
-            if not self._begun:
-                self._source.begin()
-                self._begun, self._lost = True, False
-                self._voice_activity.reset()
-            hearing = UtteranceListener(
+            self._begin()
+            listener = UtteranceListener(
                 request,
                 self._voice_activity,
-                self._transcribe,
-                self._worker,
-                self.hush,
-                self._observer,
+                self.self_speech,
+                self._machine,
+                self._speculation,
+                self._observer.wants_partial,
                 earlier,
             )
+            self._ahead = listener.speculation
+            last = time.monotonic()
             while ending is None:
-                if hearing.request.implicit and self._waiting:
-                    hearing.hand_over(self._take_over())
-                ending = hearing.request.halt
-                frame = None if ending is not None else self._source.read()
+                newer = self._take_over(listener.request)
+                if newer is not None:
+                    listener.hand_over(newer)
+                ending = listener.request.halt
+                if ending is not None:
+                    break
+                frame = self._source.read(1 if listener.speaking else AT_LEISURE)
+                now = time.monotonic()
                 if frame is not None:
-                    ending = hearing.take(frame)
-                    self._source.patient = not hearing.speaking
+                    last = now
+                    ending = listener.take(frame)
+                elif now - last > STALLED:
+                    raise DeviceError(f'the microphone has delivered nothing for {STALLED:g} s')
         except EOFError:
             ending = Ending.SOURCE_ENDED
-            self._hands_free = None  # nothing comes any more
+            self._end_hands_free()
         except DeviceError as error:
             ending, note = Ending.MICROPHONE_LOST, str(error)
-            self._tell_loss(note)
-        if not self.hands_free or ending in (Ending.MICROPHONE_LOST, Ending.MUTED):
-            self._source.end()
-            self._begun = False
-        if hearing is None:
-            time.sleep(LOOK_AGAIN if request.implicit else 0)
-            return request, Utterance.none(Ending.MICROPHONE_LOST, note), []
-        utterance, rest = hearing.end(ending, note or hearing.request.why)
-        return hearing.request, utterance, rest
+            self.source_changed()
+        if listener is not None:
+            request = listener.request
+        if request.halt is not None and ending is Ending.MICROPHONE_LOST and self._muted:
+            ending, note = request.halt, ''  # it is closed, and that is no fault
+        ending = ending or Ending.CANCELED
+        if not self._mode.continuous or ending in (Ending.MICROPHONE_LOST, Ending.MUTED):
+            self._end_stream()
+        if listener is None:
+            self._ahead = self._speculation(request)
+            if request.implicit:
+                self._pause(LOOK_AGAIN)
+            return request, Utterance.none(ending, note), []
+        utterance, rest = listener.end(ending, note or request.halt_reason)
+        self._ahead = listener.speculation
+        return request, utterance, rest if self._mode.continuous else []
 
-    def _tell_loss(self, problem: str) -> None:
-        """Tell, hands-free, that nothing is heard; once, however often it is looked at."""
-        if self.hands_free and not self._lost:
-            self._lost = True
-            self._observer.on_state(State.LOST, problem)
+    def _begin(self) -> None:
+        if not self._streaming:
+            self._source.begin()
+            self._streaming = True
+            self._voice_activity.reset()
+            self.source_changed()
 
-    def _take_over(self) -> Request:
+    def _end_stream(self) -> None:
+        self._streaming = False
+        self._source.end()
+
+    def _end_hands_free(self) -> None:
+        """Stop hands-free: the recording is over, and nothing comes any more."""
         with self._condition:
-            self._current = self._waiting.popleft()
-            return self._current
+            self._mode = OneRequest()
+        self._machine.update(hands_free=False)
 
-    # Answering, in another
+    def _take_over(self, heard: Request) -> Request | None:
+        """Return the request that gets the utterance of hands-free listening, if one waits."""
+        if not heard.implicit:
+            return None
+        with self._condition:
+            queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
+            if not queued:
+                return None
+            heard.claim()  # nobody asked for it, so nobody gets an answer
+            self._requests.remove(heard)
+            queued[0].stage = Stage.LISTENING
+            self._heard = queued[0]
+            return queued[0]
 
-    def _answer_on(self) -> None:
-        while True:
-            with self._condition:
-                self._condition.wait_for(lambda: self._heard or self._deaf)
-                if not self._heard:
-                    return
-                request, utterance = self._heard.popleft()
-                self._condition.notify_all()
+    def _speculation(self, request: Request) -> Speculation:
+        return Speculation(
+            request,
+            self._transcribe,
+            self._scheduler,
+            lambda call: self._post(None, call),
+            self._observer.on_partial,
+        )
+
+    def _hand_to_events(self, request: Request, utterance: Utterance) -> None:
+        """Let the event thread go on with an utterance."""
+        ahead = self._ahead
+        with self._condition:
+            self._heard = None
+            request.stage, request.utterance = Stage.TRANSCRIBING, utterance
+            one_at_a_time = not self._mode.continuous
+        if one_at_a_time:
+            transcribes = bool(utterance.voiced) and request.halt not in _ENDS_UNHEARD
+            phase = Phase.TRANSCRIBING if transcribes and not request.future.done() else Phase.IDLE
+            self._machine.update(phase=phase, self_speech='')
+        self._post(request, self._on_heard, request, utterance, ahead)
+
+    def _recover(self, request: Request | None, error: Exception, failures: int) -> None:
+        """Answer the request that failed while listening, and make the parts ready again."""
+        self._fail(error)
+        with self._condition:
+            request = self._heard or request
+            self._heard = None
+        if request is not None:
+            self._post(request, self._finish, request, failed(error))
+        try:
+            if self._ahead is not None:
+                self._ahead.end()
+                self._ahead.discard()
+            self._end_stream()
+            self._voice_activity.reset()
+        except Exception as another:
+            self._fail(another)
+        self._machine.update(phase=Phase.IDLE, self_speech='')
+        if failures > 1:
+            self._pause(min(LONGEST_PAUSE, LOOK_AGAIN * 2**failures))
+
+    def _pause(self, seconds: float) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: not self._running, seconds)
+
+    # The event thread
+
+    def _post(
+        self, request: Request | None, call: Callable[..., None], *arguments: object
+    ) -> None:
+        """Run a call on the event thread; if it fails, `request` ends with FAILED."""
+
+        def event() -> None:
             try:
-                transcript = self._understand(request, utterance)
-            except SpeechError as error:
-                transcript = Transcript(Outcome.FAILED, reason=str(error), utterance=utterance)
-            except Exception as error:  # the node goes on; the request ends with an outcome
-                self._observer.on_failure(error)
-                transcript = Transcript(Outcome.FAILED, reason=f'internal error: {error!r}')
-            self._finish(request, transcript)
+                call(*arguments)
+            except Exception as error:
+                self._fail(error)
+                if request is not None:
+                    self._finish(request, failed(error))
+
+        self._events.put(event)
+
+    def _serve_events(self) -> None:
+        while (event := self._events.get()) is not None:
+            try:
+                event()
+            except Exception as error:  # even a failure that fails does not end the thread
+                self._fail(error)
+
+    def _on_heard(
+        self, request: Request, utterance: Utterance, ahead: Speculation | None
+    ) -> None:
+        """Start to transcribe an utterance, or answer at once if nobody spoke."""
+        assert ahead is not None
+        if request.future.done():
+            ahead.discard()
+            self._machine.leave(Phase.TRANSCRIBING)
+            return
+        if request.halt in _ENDS_UNHEARD or not utterance.voiced:
+            ahead.discard()
+            self._finish(request, self._unheard(request, utterance))
+            return
+        model = request.settings.model
+        job = ahead.take(utterance, model) or self._scheduler.submit(
+            Priority.FINAL, lambda context: self._transcribe(utterance, model, context)
+        )
+        request.job = job
+        self._drop_oldest(request.settings.hands_free.queue_length)
+        job.when_done(
+            lambda done: self._post(request, self._on_transcribed, request, utterance, done)
+        )
+
+    def _on_transcribed(self, request: Request, utterance: Utterance, job: Job) -> None:
+        """Filter the text of a job that is done, and answer."""
+        if request.future.done():
+            return
+        try:
+            hypothesis = job.future.result()
+        except JobAborted:
+            transcript = canceled(request.halt_reason or 'the model was unloaded', utterance)
+        except SpeechError as error:
+            transcript = Transcript(Outcome.FAILED, reason=str(error), utterance=utterance)
+        except Exception as error:
+            self._fail(error)
+            transcript = failed(error)
+        else:
+            transcript = filtered(hypothesis, utterance, request.settings)
+        self._finish(request, transcript)
+
+    def _cancel(self, request: Request) -> None:
+        """Answer a request that somebody canceled."""
+        self._finish(request, canceled(request.halt_reason))
+        if request.job is not None:
+            request.job.abort()
+
+    def _drop_oldest(self, length: int) -> None:
+        """Drop the oldest utterances of hands-free listening, if too many wait for the model."""
+        if not self._mode.continuous or not self._source.live:
+            return
+        with self._condition:
+            waiting = [r for r in self._requests if r.job is not None and not r.job.running]
+        while len(waiting) > length:
+            request = waiting.pop(0)
+            if request.implicit and request.job is not None:
+                self.dropped += 1
+                reason = (
+                    'dropped: utterances come faster than they are transcribed '
+                    f'({self.dropped} dropped so far; hands_free.queue_length)'
+                )
+                dropped = Transcript(Outcome.FAILED, reason=reason, utterance=request.utterance)
+                self._finish(request, dropped)
+                request.job.abort()
 
     def _finish(self, request: Request, transcript: Transcript) -> None:
+        """Answer a request, unless it has an answer; the observer hears of it first."""
+        if not request.claim():
+            return
         transcript = replace(transcript, id=request.id)
-        if not self.hands_free and self._current in (None, request):
-            # Ready before anybody hears of it: whoever hears of it may ask at once.
-            self._tell_rest()
         with self._condition:
-            if self._current is request:
-                self._current = None
+            was_transcribing = request.stage is Stage.TRANSCRIBING
+        if was_transcribing:
+            # Ready before anybody hears of the answer: whoever hears of it may ask at once.
+            self._machine.leave(Phase.TRANSCRIBING)
+        with self._condition:
+            if request in self._requests:
+                self._requests.remove(request)
+            request.stage = Stage.DONE
             self._condition.notify_all()
         heard = transcript.utterance is not None and transcript.utterance.voiced > 0
-        if transcript.outcome is not Outcome.CANCELED and (heard or not request.implicit):
-            try:
+        told = heard or not request.implicit or transcript.outcome is Outcome.FAILED
+        try:
+            if told and transcript.outcome is not Outcome.CANCELED:
                 self._observer.on_transcript(transcript)
-            except Exception as error:  # the request ends all the same
-                self._observer.on_failure(error)
-        if not request.future.done():
-            request.future.set_result(transcript)
+        except Exception as error:  # the request ends all the same
+            self._fail(error)
+        finally:
+            request.answer(transcript)
 
-    def _understand(self, request: Request, utterance: Utterance) -> Transcript:
-        """Transcribe an utterance and judge the text."""
-        if utterance.ending is Ending.CANCELED:
-            return canceled(request.why, utterance)
-        if utterance.ending is Ending.MUTED and utterance.note:
-            return Transcript(Outcome.MUTED, reason=utterance.note, utterance=utterance)
-        if not utterance.voiced:
-            return self._nothing_heard(request, utterance)
-        if not self.hands_free:
-            self._observer.on_state(State.TRANSCRIBING)
-        hypothesis = self._await(self._job(request, utterance), request)
-        if hypothesis is None:
-            return canceled(request.why, utterance)
-        return filtered(hypothesis, utterance, request.settings)
-
-    def _job(self, request: Request, utterance: Utterance) -> Job:
-        """Return the guess, if it was right, or else start to transcribe."""
-        guess, model = request.guess, request.settings.model
-        if guess is not None:
-            if guess.fits(utterance, model):
-                return guess.job
-            guess.job.abort()
-        return self._worker.submit(
-            Priority.FINAL, lambda turn: self._transcribe(utterance, model, turn)
-        )
-
-    def _await(self, job: Job, request: Request) -> Hypothesis | None:
-        """Wait for the job; None if the request is canceled meanwhile."""
-        while request.halt is not Ending.CANCELED:
-            wait([job.future], timeout=0.02)
-            if job.future.done() and request.halt is not Ending.CANCELED:
-                try:
-                    return job.future.result()
-                except CancelledError:
-                    return None
-        job.abort()
-        return None
-
-    def _dropped(self, utterance: Utterance) -> Transcript:
-        reason = (
-            'dropped: utterances come faster than they are transcribed '
-            f'({self.dropped} dropped so far; hands_free.queue_length)'
-        )
-        return Transcript(Outcome.FAILED, reason=reason, utterance=utterance)
-
-    def _nothing_heard(self, request: Request, utterance: Utterance) -> Transcript:
+    def _unheard(self, request: Request, utterance: Utterance) -> Transcript:
+        """Return the transcript of an utterance that is not transcribed."""
+        if request.halt is Ending.CANCELED:
+            return canceled(request.halt_reason, utterance)
+        if request.halt is Ending.MUTED:
+            return Transcript(Outcome.MUTED, reason=MUTED, utterance=utterance)
         if utterance.ending is Ending.MICROPHONE_LOST:
             return Transcript(Outcome.MICROPHONE_LOST, reason=utterance.note, utterance=utterance)
+        wait = request.settings.utterance.wait_for_speech
         heard = {
             Ending.STOPPED: 'no speech was heard before it was stopped',
             Ending.SOURCE_ENDED: 'no speech was heard in the recording',
-            Ending.NO_SPEECH: 'no speech was heard within '
-            f'{request.settings.utterance.wait_for_speech:g} s (utterance.wait_for_speech)',
+            Ending.SELF_SPEECH: f'no speech was heard: {self.self_speech.reason}',
+            Ending.NO_SPEECH: f'no speech was heard within {wait:g} s (utterance.wait_for_speech)',
         }.get(utterance.ending, 'no speech was heard')
         hint = self._source.health().problem or quiet_hint(utterance.loudest)
         reason = f'{heard}; {hint}' if hint else heard
         return Transcript(Outcome.NO_SPEECH, reason=reason, utterance=utterance)
 
+    def _fail(self, error: Exception) -> None:
+        """Report an exception that nobody expected."""
+        try:
+            self._observer.on_failure(error)
+        except Exception:  # whoever reports failures has failed: the thread goes on
+            pass
 
-def canceled(why: str = '', utterance: Utterance | None = None) -> Transcript:
+
+_ENDS_UNHEARD = (Ending.CANCELED, Ending.MUTED)
+
+
+def canceled(reason: str = '', utterance: Utterance | None = None) -> Transcript:
     """Return the transcript of a canceled request."""
-    return Transcript(Outcome.CANCELED, reason=why or 'canceled', utterance=utterance)
+    return Transcript(Outcome.CANCELED, reason=reason or 'canceled', utterance=utterance)
+
+
+def failed(error: Exception) -> Transcript:
+    """Return the transcript of a request that ended with an unexpected exception."""
+    return Transcript(Outcome.FAILED, reason=f'internal error: {error!r}')
 
 
 def timed(transcribe: Transcribe) -> Transcribe:
-    """Return `transcribe`, noting the time that it takes."""
+    """Return `transcribe` with the time that it takes noted in the hypothesis, in seconds."""
 
-    def measured(utterance, settings, turn: JobContext) -> Hypothesis:
+    def measured(utterance, settings, context: JobContext) -> Hypothesis:
         started = time.monotonic()
-        hypothesis = transcribe(utterance, settings, turn)
+        hypothesis = transcribe(utterance, settings, context)
         return replace(hypothesis, processing_time=time.monotonic() - started)
 
     return measured

@@ -1,45 +1,63 @@
-"""A request to hear an utterance, and what it meets on its way."""
+"""One request to hear an utterance, from its acceptance to its transcript."""
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import IntEnum
+import threading
 
 from ..core.scheduler import Job
-from ..core.settings import ModelSettings, Settings
+from ..core.settings import Settings
 from ..core.types import Ending, Transcript, Utterance
 
 
-@dataclass
+class Stage(IntEnum):
+    """How far a request is."""
+
+    QUEUED = 0  # behind another one
+    LISTENING = 1  # its utterance is being heard
+    TRANSCRIBING = 2  # its utterance is complete
+    DONE = 3  # it has its transcript
+
+
+@dataclass(eq=False)
 class Request:
-    """One request, from its acceptance to its transcript."""
+    """A request. Its future always ends with a Transcript, and nobody outside can cancel it."""
 
     id: int
     settings: Settings
     implicit: bool = False
-    """Nobody asked for it: it is a turn of hearing hands-free."""
+    """Whether nobody asked: it is one utterance of hands-free listening."""
     partial: bool = False
     """Whether its client wants the text while the person speaks."""
     future: 'Future[Transcript]' = field(default_factory=Future)
-    guess: 'Speculation | None' = None
+    stage: Stage = Stage.QUEUED
+    """Written by the recognizer alone, under its lock."""
     halt: Ending | None = None
-    """Set by stop, cancel and mute; read at each frame."""
-    why: str = ''
-    """Why it was halted, if there is more to say than that."""
+    """Why it must end now: STOPPED, CANCELED or MUTED. The listener reads it at each frame."""
+    halt_reason: str = ''
+    """More about the halt, as a sentence; or empty."""
+    utterance: Utterance | None = None
+    """What was heard, once it is complete."""
+    job: Job | None = None
+    """Its transcription, once there is one."""
+
+    def __post_init__(self) -> None:
+        """Make the future one that only `answer` can end."""
+        self.future.set_running_or_notify_cancel()
+        self._claimed = False
+        self._lock = threading.Lock()
+
+    def claim(self) -> bool:
+        """Return True for the first caller alone, who must then call `answer`."""
+        with self._lock:
+            claimed, self._claimed = self._claimed, True
+            return not claimed
+
+    def answer(self, transcript: Transcript) -> None:
+        """End the request."""
+        if not self.future.done():
+            self.future.set_result(transcript)
 
     def result(self, timeout: float | None = None) -> Transcript:
-        """Wait for what came of it."""
+        """Wait up to `timeout` s for the transcript; raise TimeoutError after that."""
         return self.future.result(timeout)
-
-
-@dataclass(frozen=True)
-class Speculation:
-    """A transcription that was begun at a pause, in case the utterance ends there."""
-
-    utterance: Utterance
-    settings: ModelSettings
-    job: Job
-
-    def fits(self, utterance: Utterance, settings: ModelSettings) -> bool:
-        """Return whether it was of the same audio, and meant in the same way."""
-        mine = self.utterance
-        same = (mine.time, len(mine.samples)) == (utterance.time, len(utterance.samples))
-        return same and self.settings == settings and not self.job.aborted

@@ -1,33 +1,55 @@
-"""When the robot itself speaks, and so must not listen."""
+"""When the robot itself speaks, so that it does not answer its own voice.
+
+Counted on the monotonic clock: a step of the wall clock, as NTP makes at boot, changes nothing.
+"""
 
 from collections import deque
+from collections.abc import Callable
 import math
+import threading
 import time
+
+KEPT = 32  # spans: a frame may be a little older than the newest one
 
 
 class SelfSpeechGate:
-    """Remembers when the robot spoke; its echo counts, as long as the tail is."""
+    """Remembers when the robot spoke; its echo counts, for as long as the tail lasts.
 
-    def __init__(self) -> None:
-        self._spans: deque[tuple[float, float]] = deque(maxlen=32)  # a frame may be a little old
+    Any thread may call it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` is the clock of the frames' times, in seconds."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._spans: deque[tuple[float, float]] = deque(maxlen=KEPT)
         self._speakers: set[str] = set()
-        self.why = ''
+        self._reason = ''
+
+    @property
+    def reason(self) -> str:
+        """Who speaks or spoke last, as a sentence."""
+        return self._reason
 
     def begin(self, speaker: str) -> None:
-        """Take note that `speaker`, a topic or an action, began to speak."""
-        if not self._speakers:
-            self._spans.append((time.time(), math.inf))
-            self.why = f'the robot speaks ({speaker})'
-        self._speakers.add(speaker)
+        """Note that `speaker`, a topic or an action, started to speak."""
+        with self._lock:
+            if not self._speakers:
+                self._spans.append((self._clock(), math.inf))
+                self._reason = f'the robot speaks ({speaker})'
+            self._speakers.add(speaker)
 
     def end(self, speaker: str, tail: float) -> None:
-        """Take note that it has spoken."""
-        if speaker in self._speakers:
+        """Note that `speaker` is silent again; the gate stays closed for `tail` seconds."""
+        with self._lock:
+            if speaker not in self._speakers:
+                return
             self._speakers.remove(speaker)
             if not self._speakers:
                 begun, _ = self._spans.pop()
-                self._spans.append((begun, time.time() + tail))
+                self._spans.append((begun, self._clock() + tail))
 
     def covers(self, moment: float) -> bool:
-        """Return whether the robot spoke at a moment, in seconds since the epoch."""
-        return any(begun <= moment < ended for begun, ended in tuple(self._spans))
+        """Return whether the robot spoke at a moment of the clock."""
+        with self._lock:
+            return any(begun <= moment < ended for begun, ended in self._spans)

@@ -1,4 +1,4 @@
-"""The frames of an utterance while it is heard, and the cut of the speech out of them."""
+"""The frames of an utterance while it is heard; at its end, the speech is cut out of them."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -8,10 +8,9 @@ import numpy as np
 from ..audio.levels import level
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION
 from ..core.types import Ending, Utterance
-from .endpointer import Endpointer
+from .endpointer import Endpointer, ONSET_AGE
 
 MARGIN = 0.192  # s kept behind the last word, which fades out
-ONSET = 10  # frames kept beyond the pre-roll: it takes some to be sure that somebody speaks
 
 
 class UtteranceBuffer:
@@ -23,7 +22,7 @@ class UtteranceBuffer:
         `earlier` frames, with their probabilities of speech, were heard before the first push.
         """
         self._pre_roll = pre_roll
-        kept = earlier[-pre_roll - ONSET :] if pre_roll is not None else earlier
+        kept = earlier[-pre_roll - ONSET_AGE :] if pre_roll is not None else earlier
         self._frames: deque[tuple[Frame, float]] = deque(kept)
         self._first = -len(kept)  # index of the first kept frame since the request
         self._loudest = -120.0
@@ -33,7 +32,7 @@ class UtteranceBuffer:
         self._frames.append((frame, probability))
         self._loudest = max(self._loudest, level(frame.samples))
         if self._pre_roll is not None and not speaking:
-            while len(self._frames) > self._pre_roll + ONSET:
+            while len(self._frames) > self._pre_roll + ONSET_AGE:
                 self._frames.popleft()
                 self._first += 1
 
@@ -43,7 +42,7 @@ class UtteranceBuffer:
         start, end = endpointer.speech_start, endpointer.speech_end
         if not frames or start is None or end is None:
             return Utterance.none(ending, note, self._loudest)
-        first, last = start - self._first, end - self._first
+        first, last = max(0, start - self._first), end - self._first
         if self._pre_roll is not None:
             begin = max(0, first - self._pre_roll)
             frames = frames[begin : last + frame_count(MARGIN)]

@@ -1,36 +1,34 @@
-"""Hearing one utterance: frames go in until it is over, and comes out cut to the speech.
+"""Listening to one utterance: frames go in until it is complete.
 
-On its way it has the model work ahead: at each short pause in case the utterance ends there, and,
-if somebody wants to read along, while the person speaks.
+    frame ──► self speech? ──► voice activity ──► endpointer ──► utterance buffer
+                                                       └──► speculation (work ahead)
+
+All of it runs in the listener's thread of `recognizer.py`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 import time
 from typing import Protocol
 
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION, Samples
-from ..core.scheduler import Job, JobContext, Priority, Scheduler
-from ..core.settings import ModelSettings
-from ..core.types import Ending, Hypothesis, State, Utterance
+from ..core.types import Ending, Utterance
 from .endpointer import Endpointer
-from .hallucination_filter import rejection
-from .partial_text import LocalAgreement
-from .request import Request, Speculation
+from .request import Request
 from .self_speech import SelfSpeechGate
+from .speculation import Speculation
+from .state import Phase, StateMachine
 from .utterance_buffer import MARGIN, UtteranceBuffer
 
-LIVE = 0.5  # s: an older frame comes from a recording, which needs no work ahead
-SETTLED = 4  # frames of quiet after the robot has spoken, before which nobody's sentence begins
-
-Transcribe = Callable[[Utterance, ModelSettings, JobContext], Hypothesis]
+RECENT = 0.5  # s: an older frame comes from a recording, for which work ahead saves nothing
+SETTLED = 4  # frames of quiet after the robot spoke, before which no utterance starts
+LONGEST_SELF_SPEECH = 120.0  # s of robot speech without an end, after which a request gives up
 
 
 class VoiceActivity(Protocol):
-    """Gives each frame its probability of speech."""
+    """Gives each frame its probability of speech. Keeps state from frame to frame."""
 
     def __call__(self, frame: Samples, /) -> float:
-        """Return the probability that a frame is speech."""
+        """Return the probability, from 0 to 1, that a frame is speech."""
         ...
 
     def reset(self) -> None:
@@ -38,170 +36,129 @@ class VoiceActivity(Protocol):
         ...
 
 
-class Listener(Protocol):
-    """Whoever is told what is heard; called from the recognizer's threads."""
-
-    def on_state(self, state: State, detail: str = '') -> None:
-        """Take the new state."""
-        ...
-
-    def on_partial(self, request: Request, text: str) -> None:
-        """Take what is settled of the text so far."""
-        ...
-
-    def wants_partial(self) -> bool:
-        """Return whether anybody reads along."""
-        ...
-
-
 class UtteranceListener:
-    """One utterance while it is heard."""
+    """Follows one utterance from the first frame to its ending."""
 
     def __init__(
         self,
         request: Request,
         voice_activity: VoiceActivity,
-        transcribe: Transcribe,
-        worker: Scheduler,
-        hush: SelfSpeechGate,
-        listener: Listener,
+        gate: SelfSpeechGate,
+        machine: StateMachine,
+        speculation: Callable[[Request], Speculation],
+        wants_partial: Callable[[], bool],
         earlier: Sequence[tuple[Frame, float]] = (),
     ) -> None:
-        """`earlier` frames, with their probabilities, are the pre-roll that was heard already."""
-        self._voice_activity = voice_activity
-        self._transcribe = transcribe
-        self._worker = worker
-        self._hush = hush
-        self._listener = listener
-        self._hushed = False
-        self._quiet = 0
-        self._agreement = LocalAgreement()
-        self._partial: Job | None = None
-        self._since_partial = 0
-        self._over = False
-        self.request = request
-        self._earlier = list(earlier)
-        self._begin()
-        listener.on_state(State.WAITING)
+        """Start to listen.
 
-    def _begin(self) -> None:
+        `speculation` makes the work ahead for a request; `wants_partial` tells whether anybody
+        reads along. `earlier` frames, with their probabilities of speech, are the pre-roll that
+        was heard already.
+        """
+        self.request = request
+        self._voice_activity = voice_activity
+        self._gate = gate
+        self._machine = machine
+        self._make_speculation = speculation
+        self._wants_partial = wants_partial
+        self.speculation = speculation(request)
+        self._blocked = 0  # frames in which the robot spoke, in a row
+        self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
+        self._earlier = list(earlier)
+        self._restart()
+        machine.update(phase=Phase.WAITING, self_speech='')
+
+    def _restart(self) -> None:
         settings = self.request.settings
         pre_roll = settings.microphone.pre_roll
-        self._endpointer = Endpointer(settings.utterance, pre_roll)
-        whole = not settings.utterance.endpointing
-        self._heard = UtteranceBuffer(None if whole else frame_count(pre_roll), self._earlier)
+        self._endpointer = Endpointer(settings.utterance, pre_roll, self.request.implicit)
+        kept = frame_count(pre_roll) if settings.utterance.endpointing else None
+        self._buffer = UtteranceBuffer(kept, self._earlier)
 
     def hand_over(self, request: Request) -> None:
-        """Give what is heard to another request; its own limits hold if nobody speaks yet."""
-        request.guess = self.request.guess
+        """Give the utterance to another request; its own limits hold if nobody speaks yet."""
         self.request = request
-        if not self._endpointer.speaking:
-            self._earlier = self._heard.rest(None)
-            self._begin()
+        if self.speaking:
+            self.speculation.request = request
+        else:
+            self.speculation.end()
+            self.speculation.discard()
+            self.speculation = self._make_speculation(request)
+            self._earlier = self._buffer.rest(None)
+            self._restart()
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody speaks."""
+        """Whether somebody speaks, or pauses before the utterance is complete."""
         return self._endpointer.speaking
 
     def take(self, frame: Frame) -> Ending | None:
-        """Take the next frame; return why the utterance is over, if it is."""
-        if self._hush.covers(frame.time):
-            return self._be_hushed()
+        """Take the next frame; return why the utterance is complete, or None if it is not."""
+        if self._gate.covers(frame.time):
+            return self._block()
         probability = self._voice_activity(frame.samples)
-        if self._hushed and not self._quiet_again(probability):
-            return None
-        endpointer = self._endpointer
-        spoke = endpointer.speaking
-        ending = endpointer.step(probability)
-        self._heard.push(frame, probability, endpointer.speaking)
-        if endpointer.speaking != spoke:
-            self._listener.on_state(State.HEARING if endpointer.speaking else State.WAITING)
-        if endpointer.speaking and ending is None and time.time() - frame.time < LIVE:
+        if self._blocked and not self._quiet_again(probability):
+            return self._give_up_waiting()
+        spoke = self.speaking
+        ending = self._endpointer.step(probability)
+        self._buffer.push(frame, probability, self.speaking)
+        if self.speaking != spoke:
+            self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
+        if self.speaking and ending is None and time.monotonic() - frame.time < RECENT:
             self._work_ahead()
         return ending
 
     def end(self, ending: Ending, note: str = '') -> tuple[Utterance, list[tuple[Frame, float]]]:
-        """Return the utterance, and the frames behind it."""
-        self._over = True
-        if self._partial is not None:
-            self._partial.abort()
-        if ending is Ending.MUTED and not note and self._endpointer.pause < frame_count(MARGIN):
-            note = 'the robot began to speak before the sentence was over'
-        utterance = self._heard.utterance(self._endpointer, ending, note)
-        return utterance, self._heard.rest(self._endpointer)
+        """Return the utterance, and the frames after it with their probabilities."""
+        self.speculation.end()
+        if ending is Ending.SELF_SPEECH and not note:
+            if self._endpointer.pause < frame_count(MARGIN):
+                note = 'the robot started to speak before the sentence was complete'
+        utterance = self._buffer.utterance(self._endpointer, ending, note)
+        return utterance, self._buffer.rest(self._endpointer)
 
-    # The robot's own speech
-
-    def _be_hushed(self) -> Ending | None:
-        if self._endpointer.speaking:
-            return Ending.MUTED
-        if not self._hushed:
-            self._hushed = True
-            self._listener.on_state(State.MUTED, self._hush.why)
-        self._earlier, self._quiet = [], 0
-        self._begin()  # the time to begin to speak starts anew
-        return None
+    def _block(self) -> Ending | None:
+        """Ignore a frame in which the robot itself speaks."""
+        if self.speaking:
+            return Ending.SELF_SPEECH
+        if not self._blocked:
+            self._machine.update(self_speech=self._gate.reason)
+        self._blocked += 1
+        self._earlier, self._quiet, self._unsettled = [], 0, 0
+        self._restart()  # the time to start to speak counts from the end of the robot's speech
+        too_long = self._blocked * FRAME_DURATION > LONGEST_SELF_SPEECH
+        return Ending.SELF_SPEECH if too_long and not self.request.implicit else None
 
     def _quiet_again(self, probability: float) -> bool:
-        """Return whether a sentence may begin: one that began unheard must not be cut in half."""
+        """Return whether an utterance may start: one that started unheard must not be cut."""
         if self._quiet == 0:
             self._voice_activity.reset()
         spoken = probability >= self.request.settings.utterance.vad_threshold
         self._quiet = 1 if spoken else self._quiet + 1
         if self._quiet <= SETTLED:
             return False
-        self._hushed = False
-        self._listener.on_state(State.WAITING)
+        self._blocked = 0
+        self._machine.update(self_speech='')
         return True
 
-    # Work ahead
+    def _give_up_waiting(self) -> Ending | None:
+        """End a request if no pause comes after the robot's speech, as beside a television."""
+        self._unsettled += 1
+        longest = frame_count(self.request.settings.utterance.wait_for_speech)
+        too_long = self._unsettled > longest and not self.request.implicit
+        return Ending.NO_SPEECH if too_long else None
 
     def _work_ahead(self) -> None:
-        settings, request = self.request.settings.utterance, self.request
-        reads_along = request.partial or self._listener.wants_partial()
+        settings, speculation = self.request.settings.utterance, self.speculation
+        speculation.count_frame()
+        reads_along = self.request.partial or self._wants_partial()
         pause = self._endpointer.pause
         if pause == frame_count(MARGIN) and settings.speculative and settings.endpointing:
-            self._guess()
-        elif pause == 0 and request.guess is not None and not reads_along:
-            request.guess.job.abort()  # the speaker went on
-        self._since_partial += 1
-        due = self._since_partial * FRAME_DURATION >= request.settings.partial.period
-        if reads_along and pause == 0 and due and self._worker.idle:
-            self._since_partial = 0
-            model = replace(request.settings.model, word_timestamps=False)
-            utterance = self._utterance()
-            self._partial = self._submit(Priority.PARTIAL, utterance, model)
-            self._read(self._partial, utterance, self._agreement.push)
+            speculation.transcribe_all(self._so_far())
+        elif pause == 0 and not reads_along:
+            speculation.discard()  # the speaker went on
+        if reads_along and pause == 0 and speculation.due:
+            speculation.transcribe_partial(self._so_far())
 
-    def _utterance(self) -> Utterance:
-        return self._heard.utterance(self._endpointer, Ending.SILENCE, '')
-
-    def _guess(self) -> None:
-        """Begin to transcribe what was heard, in case it is all."""
-        request, utterance = self.request, self._utterance()
-        if request.guess is not None:
-            request.guess.job.abort()
-        model = request.settings.model
-        request.guess = Speculation(
-            utterance, model, self._submit(Priority.SPECULATIVE, utterance, model)
-        )
-        self._read(request.guess.job, utterance, self._agreement.settle)
-
-    def _submit(self, rank: Priority, utterance: Utterance, settings: ModelSettings) -> Job:
-        return self._worker.submit(rank, lambda turn: self._transcribe(utterance, settings, turn))
-
-    def _read(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
-        """Tell who reads along, once the job is done, what is settled by then."""
-        request = self.request
-
-        def done(future) -> None:
-            if self._over or future.cancelled() or future.exception() is not None:
-                return
-            hypothesis = future.result()
-            if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
-                text = agree(hypothesis.text)
-                if text:
-                    self._listener.on_partial(request, text)
-
-        job.future.add_done_callback(done)
+    def _so_far(self) -> Utterance:
+        return self._buffer.utterance(self._endpointer, Ending.SILENCE, '')

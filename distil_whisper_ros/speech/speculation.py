@@ -1,0 +1,107 @@
+"""Work ahead while a person speaks: the text at a pause, in case it is the end, and partial text."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from ..core.audio_format import FRAME_DURATION
+from ..core.scheduler import Job, JobContext, Priority, Scheduler
+from ..core.settings import ModelSettings
+from ..core.types import Hypothesis, Utterance
+from .hallucination_filter import rejection
+from .partial_text import LocalAgreement
+from .request import Request
+
+Transcribe = Callable[[Utterance, ModelSettings, JobContext], Hypothesis]
+
+
+class Speculation:
+    """The work ahead of one utterance. The listener's thread calls it, but for `_show`."""
+
+    def __init__(
+        self,
+        request: Request,
+        transcribe: Transcribe,
+        scheduler: Scheduler,
+        post: Callable[[Callable[[], None]], None],
+        on_partial: Callable[[Request, str], None],
+    ) -> None:
+        """`post` runs a call on the event thread, where `on_partial` gets the settled text."""
+        self.request = request
+        self._transcribe = transcribe
+        self._scheduler = scheduler
+        self._post = post
+        self._on_partial = on_partial
+        self._agreement = LocalAgreement()
+        self._whole: tuple[Utterance, ModelSettings, Job] | None = None
+        self._partial: Job | None = None
+        self._frames_since_partial = 0
+        self._over = False
+
+    def count_frame(self) -> None:
+        """Count a frame that came since the last partial text."""
+        self._frames_since_partial += 1
+
+    def transcribe_all(self, utterance: Utterance) -> None:
+        """Start to transcribe an utterance that may be complete."""
+        self.discard()
+        model = self.request.settings.model
+        job = self._submit(Priority.SPECULATIVE, utterance, model)
+        self._whole = (utterance, model, job)
+        self._show_when_done(job, utterance, self._agreement.settle)
+
+    @property
+    def due(self) -> bool:
+        """Whether the next partial text may start."""
+        waited = self._frames_since_partial * FRAME_DURATION
+        return waited >= self.request.settings.partial.period and self._scheduler.idle
+
+    def transcribe_partial(self, utterance: Utterance) -> None:
+        """Start to transcribe an utterance that goes on."""
+        self._frames_since_partial = 0
+        model = replace(self.request.settings.model, word_timestamps=False)
+        self._partial = self._submit(Priority.PARTIAL, utterance, model)
+        self._show_when_done(self._partial, utterance, self._agreement.push)
+
+    def discard(self) -> None:
+        """Abort the transcription of a pause after which the speaker went on."""
+        if self._whole is not None:
+            self._whole[2].abort()
+            self._whole = None
+
+    def end(self) -> None:
+        """Show no more partial text: the utterance is complete."""
+        self._over = True
+        if self._partial is not None:
+            self._partial.abort()
+
+    def take(self, utterance: Utterance, settings: ModelSettings) -> Job | None:
+        """Return the job that transcribes just this utterance, or None if there is none."""
+        if self._whole is None:
+            return None
+        mine, model, job = self._whole
+        same = (mine.time, len(mine.samples)) == (utterance.time, len(utterance.samples))
+        if not same or model != settings or job.aborted:
+            self.discard()
+            return None
+        self._scheduler.promote(job, Priority.FINAL)
+        return job
+
+    def _submit(self, priority: Priority, utterance: Utterance, settings: ModelSettings) -> Job:
+        return self._scheduler.submit(
+            priority, lambda context: self._transcribe(utterance, settings, context)
+        )
+
+    def _show_when_done(
+        self, job: Job, utterance: Utterance, agree: Callable[[str], str]
+    ) -> None:
+        """Tell the settled text when the job is done, unless the utterance is over by then."""
+        job.when_done(lambda done: self._post(lambda: self._show(done, utterance, agree)))
+
+    def _show(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
+        if self._over or job.future.exception() is not None:
+            return
+        hypothesis, request = job.future.result(), self.request
+        if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
+            text = agree(hypothesis.text)
+            if text:
+                self._on_partial(request, text)
