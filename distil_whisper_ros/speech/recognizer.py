@@ -31,6 +31,7 @@ from .utterance_listener import Listener, Transcribe, UtteranceListener, VoiceAc
 
 CLOSING = 10.0  # s that a transcription under way may take before it is left behind
 FOREVER = 1e9  # s that somebody has to begin to speak while hearing hands-free
+QUIET_FRAMES = 4  # frames to wait for at once while nobody speaks: fewer wake-ups
 LOOK_AGAIN = 0.2  # s between looks at a microphone that is gone, hands-free
 MUTED = 'the microphone is muted: call speech/mute with false to hear again'
 
@@ -303,10 +304,11 @@ class Recognizer:
                 if hearing.request.implicit and self._waiting:
                     hearing.hand_over(self._take_over())
                 ending = hearing.request.halt
-                frame = None if ending is not None else self._source.read()
+                if ending is not None:
+                    break
+                frame = self._source.read(1 if hearing.speaking else QUIET_FRAMES)
                 if frame is not None:
                     ending = hearing.take(frame)
-                    self._source.patient = not hearing.speaking
         except EOFError:
             ending = Ending.SOURCE_ENDED
             self._hands_free = None  # nothing comes any more

@@ -16,7 +16,7 @@ class SelfSpeechGate:
     def begin(self, speaker: str) -> None:
         """Take note that `speaker`, a topic or an action, began to speak."""
         if not self._speakers:
-            self._spans.append((time.time(), math.inf))
+            self._spans.append((time.monotonic(), math.inf))
             self.why = f'the robot speaks ({speaker})'
         self._speakers.add(speaker)
 
@@ -26,7 +26,7 @@ class SelfSpeechGate:
             self._speakers.remove(speaker)
             if not self._speakers:
                 begun, _ = self._spans.pop()
-                self._spans.append((begun, time.time() + tail))
+                self._spans.append((begun, time.monotonic() + tail))
 
     def covers(self, moment: float) -> bool:
         """Return whether the robot spoke at a moment, in seconds since the epoch."""

@@ -117,7 +117,7 @@ class UtteranceListener:
         self._heard.push(frame, probability, endpointer.speaking)
         if endpointer.speaking != spoke:
             self._listener.on_state(State.HEARING if endpointer.speaking else State.WAITING)
-        if endpointer.speaking and ending is None and time.time() - frame.time < LIVE:
+        if endpointer.speaking and ending is None and time.monotonic() - frame.time < LIVE:
             self._work_ahead()
         return ending
 
