@@ -33,7 +33,6 @@ class Clip:
     """An AudioSource of given samples."""
 
     live = False
-    patient = False
 
     def __init__(self, samples) -> None:
         framer = Framer()
@@ -45,7 +44,7 @@ class Clip:
     def begin(self) -> None:
         self._left = list(self._frames)
 
-    def read(self):
+    def read(self, wait_for=1):
         if not self._left:
             raise EOFError
         return self._left.pop(0)

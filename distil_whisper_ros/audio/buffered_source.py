@@ -1,4 +1,4 @@
-"""What every live source shares: the pre-roll, the frames that wait, and what is wrong with it."""
+"""The base of every live source: it keeps the pre-roll and the frames that wait."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -9,28 +9,31 @@ from ..core.errors import DeviceError
 from .levels import LevelMeter
 from .source import SourceHealth
 
-TOGETHER = 4  # frames for which a patient listener wakes up
+BATCH = 4  # frames that come at once while nobody reads: fewer wake-ups
 BUFFER = 60.0  # s of frames kept for a listener that is late
 
 
 class BufferedSource:
-    """Keeps the frames of a device or a network; a subclass delivers them from its thread."""
+    """Keeps the frames of a device or a network; a subclass adds them from its thread."""
 
     live = True
 
     def __init__(self, name: str, pre_roll: float, on_change: Callable[[str], None]) -> None:
-        """`on_change` is told each new problem, and '' when all is well again."""
+        """Call `on_change` with each new problem, and with '' when the last one is gone.
+
+        `pre_roll` is in seconds.
+        """
         self._name = name
         self._on_change = on_change
         self._pre_roll = round(pre_roll / FRAME_DURATION)
         self._condition = threading.Condition()
         self._frames: deque[Frame] = deque(maxlen=round(BUFFER / FRAME_DURATION))
         self._listening = False
-        self.patient = True
+        self._wait_for = BATCH  # frames that the reader waits for
         self._meter = LevelMeter()
-        self._problem = ''  # of the device; the meter has the signal's
+        self._device_problem = ''  # the meter has the signal's
         self._reported = ''
-        self._well = False
+        self._working = False
         self._sample_rate = self._channels = 0
         self._overflows = self._restarts = 0
         self._lost = 0.0
@@ -38,31 +41,32 @@ class BufferedSource:
     def begin(self) -> None:
         """Begin an utterance with the pre-roll; raise a DeviceError if the device is gone."""
         with self._condition:
-            if self._problem:
-                raise DeviceError(self._problem)
-            self._listening, self.patient = True, False
+            if self._device_problem:
+                raise DeviceError(self._device_problem)
+            self._listening, self._wait_for = True, 1
 
-    def read(self) -> Frame | None:
-        """Return the next frame, or None after a tenth of a second (two if patient)."""
+    def read(self, wait_for: int = 1) -> Frame | None:
+        """Return the next frame; see AudioSource."""
         with self._condition:
+            self._wait_for = wait_for
             if not self._frames:
-                if self._problem:
-                    raise DeviceError(self._problem)
-                self._condition.wait(0.2 if self.patient else 0.1)
+                if self._device_problem:
+                    raise DeviceError(self._device_problem)
+                self._condition.wait(0.2 if wait_for > 1 else 0.1)
             return self._frames.popleft() if self._frames else None
 
     def end(self) -> None:
-        """Keep only the pre-roll from now on."""
+        """End an utterance: keep only the pre-roll from now on."""
         with self._condition:
-            self._listening, self.patient = False, True
+            self._listening, self._wait_for = False, BATCH
             self._trim()
 
     def health(self) -> SourceHealth:
-        """Return how the source does."""
+        """Return the state of the source."""
         return SourceHealth(
             name=self._name,
-            open=self._well and not self._problem,
-            problem=self.whats_wrong(),
+            open=self._working and not self._device_problem,
+            problem=self.problem,
             sample_rate=self._sample_rate,
             channels=self._channels,
             level=self._meter.level,
@@ -71,12 +75,13 @@ class BufferedSource:
             restarts=self._restarts,
         )
 
-    def whats_wrong(self) -> str:
-        """Return the device's problem, or the signal's, or ''."""
-        return self._problem or self._meter.problem
+    @property
+    def problem(self) -> str:
+        """The device's problem, or the signal's, or ''."""
+        return self._device_problem or self._meter.problem
 
-    def deliver(self, frames: Iterable[Frame]) -> None:
-        """Take new frames."""
+    def add_frames(self, frames: Iterable[Frame]) -> None:
+        """Add new frames, from the subclass's thread."""
         with self._condition:
             for frame in frames:
                 self._meter.push(frame.samples)
@@ -85,7 +90,7 @@ class BufferedSource:
                 self._frames.append(frame)
             if not self._listening:
                 self._trim()
-            if not self.patient or len(self._frames) >= TOGETHER:
+            if len(self._frames) >= self._wait_for:
                 self._condition.notify_all()
         self.report()
 
@@ -93,26 +98,26 @@ class BufferedSource:
         while len(self._frames) > self._pre_roll:
             self._frames.popleft()
 
-    def recover(self) -> None:
-        """Take note that the device works, for the first time or again."""
+    def set_working(self) -> None:
+        """Remember that the device works, for the first time or again."""
         with self._condition:
-            self._well = True
-            self._problem = ''
+            self._working = True
+            self._device_problem = ''
             self._meter = LevelMeter()
             if not self._listening:
                 self._frames.clear()
         self.report()
 
-    def fail(self, problem: str) -> None:
-        """Take note that the device is gone; a listener gets what was heard, then the problem."""
+    def set_problem(self, problem: str) -> None:
+        """Remember that the device is gone; a listener gets the frames left, then the problem."""
         with self._condition:
-            self._problem = problem
+            self._device_problem = problem
             self._condition.notify_all()
         self.report()
 
     def report(self) -> None:
-        """Tell a change of what is wrong."""
-        problem = self.whats_wrong()
+        """Tell the observer if the problem changed."""
+        problem = self.problem
         if problem != self._reported:
             self._reported = problem
             self._on_change(problem)

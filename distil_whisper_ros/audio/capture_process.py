@@ -8,7 +8,8 @@ else: `microphone.py` starts it, reads it, and does the thinking.
 
 Messages are a header (HEADER: kind, seconds, count, length of what follows) and bytes:
 OPENED with the stream's description as JSON, BLOCK with float32 samples, the capture time of the
-first one and the overflows so far, FAILED and GONE with a sentence.
+first one in seconds of time.monotonic(), which all processes of a machine share, and the
+overflows so far, FAILED and GONE with a sentence.
 """
 
 import json
@@ -138,7 +139,7 @@ def run(wanted, writer):
         nonlocal overflows
         overflows += status.input_overflow
         delay = clock.currentTime - clock.inputBufferAdcTime
-        captured = time.time() - (delay if 0 < delay < 1 else BLOCK_DURATION)
+        captured = time.monotonic() - (delay if 0 < delay < 1 else BLOCK_DURATION)
         if not writer.offer(BLOCK, bytes(data), captured, overflows, most):
             overflows += 1
 

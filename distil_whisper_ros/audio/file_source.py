@@ -1,27 +1,29 @@
-"""Recordings: WAV, FLAC, OGG and whatever else libsndfile reads, as samples or as a source."""
+"""A recording as an audio source."""
 
-from collections import deque
+import threading
 import time
 
-from ..core.audio_format import Frame, FRAME_DURATION, SAMPLE_RATE
+import numpy as np
+
+from ..core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE, Samples
 from ..core.errors import FileError
-from .framing import Framer
 from .levels import level
 from .recordings import read_recording
 from .source import SourceHealth
 
 
 class FileSource:
-    """An AudioSource that hears a recording from its beginning at each request."""
+    """An AudioSource that plays a recording from its beginning at each request."""
 
     def __init__(self, path: str, realtime: bool = False) -> None:
         """With `realtime`, frames come as fast as they were spoken."""
         self._path = path
         self._realtime = realtime
-        self.patient = False
-        self._recording: list[Frame] = []
-        self._frames: deque[Frame] = deque()
-        self._began = 0.0
+        self._lock = threading.Lock()
+        self._samples: Samples = np.empty(0, np.float32)
+        self._level = -120.0
+        self._next: int | None = None  # number of the next frame; None between utterances
+        self._began = 0.0  # capture time of the first sample
 
     @property
     def live(self) -> bool:
@@ -29,52 +31,70 @@ class FileSource:
         return self._realtime
 
     def open(self) -> None:
-        """Read the whole recording; raise a FileError if that cannot be done."""
+        """Read the whole recording; raise a FileError if that fails."""
         if not self._path:
             raise FileError(
-                'audio.file is empty: name the recording that audio.source "file" hears'
+                'audio.file is empty: name the recording that audio.source "file" plays'
             )
         samples = read_recording(self._path)
-        framer = Framer()
-        self._recording = [*framer.push(samples, 0.0), *framer.flush()]
+        with self._lock:
+            self._samples, self._level = samples, level(samples)
 
     def begin(self) -> None:
         """Start the recording over."""
-        self._began = time.time()
-        if not self._realtime:  # as if it had been spoken just now
-            self._began -= len(self._recording) * FRAME_DURATION
-        self._frames = deque(self._recording)
+        with self._lock:
+            self._next = 0
+            self._began = time.monotonic()
+            if not self._realtime:  # as if it had been spoken just now
+                self._began -= self._frames * FRAME_DURATION
 
-    def read(self) -> Frame | None:
+    @property
+    def _frames(self) -> int:
+        return -(-len(self._samples) // FRAME_LENGTH)
+
+    def read(self, wait_for: int = 1) -> Frame | None:
         """Return the next frame; raise EOFError behind the last."""
-        if not self._frames:
-            raise EOFError
-        wait = self._began + self._frames[0].time + FRAME_DURATION - time.time()
+        with self._lock:
+            if self._next is None or self._next >= self._frames:
+                raise EOFError
+            wait = self._time(self._next + 1) - time.monotonic()
+            if wait > 0:
+                wait = self._time(min(self._next + wait_for, self._frames)) - time.monotonic()
         if wait > 0:
-            time.sleep(min(wait, 0.1))
-            if wait > 0.1:
+            longest = 0.2 if wait_for > 1 else 0.1
+            time.sleep(min(wait, longest))
+            if wait > longest:
                 return None
-        try:
-            frame = self._frames.popleft()
-        except IndexError:  # it was closed meanwhile
-            raise EOFError from None
-        return Frame(frame.samples, self._began + frame.time)
+        with self._lock:
+            if self._next is None or self._next >= self._frames:  # it was closed meanwhile
+                raise EOFError
+            number, self._next = self._next, self._next + 1
+            samples = self._samples[number * FRAME_LENGTH : (number + 1) * FRAME_LENGTH]
+            if len(samples) < FRAME_LENGTH:  # the last one
+                samples = np.pad(samples, (0, FRAME_LENGTH - len(samples)))
+            return Frame(samples, self._time(number))
+
+    def _time(self, number: int) -> float:
+        """Return the capture time of a frame, by its number."""
+        return self._began + number * FRAME_DURATION
 
     def end(self) -> None:
         """Stop the recording."""
-        self._frames.clear()
+        with self._lock:
+            self._next = None
 
     def close(self) -> None:
-        """Forget the recording."""
-        self._frames.clear()
+        """Free the recording."""
+        with self._lock:
+            self._next = None
+            self._samples = np.empty(0, np.float32)
 
     def health(self) -> SourceHealth:
-        """Return which recording is open."""
-        loudest = max((level(f.samples) for f in self._recording), default=-120.0)
+        """Return the recording's name and level."""
         return SourceHealth(
             name=self._path,
-            open=bool(self._recording),
+            open=bool(len(self._samples)),
             sample_rate=SAMPLE_RATE,
             channels=1,
-            level=loudest,
+            level=self._level,
         )

@@ -50,12 +50,12 @@ class Microphone(BufferedSource):
         """Start the stream; raise a DeviceError if the device refuses."""
         self._closing.clear()
         self._answered.clear()
-        self._well, self._problem = False, ''
+        self._working, self._device_problem = False, ''
         self._thread = threading.Thread(target=self._run, name='microphone', daemon=True)
         self._thread.start()
         self._answered.wait(OPENING + 1)
-        if not self._well:
-            problem = self._problem
+        if not self._working:
+            problem = self._device_problem
             self.close()
             raise DeviceError(problem)
 
@@ -69,7 +69,7 @@ class Microphone(BufferedSource):
             thread.join()
         with self._condition:
             self._frames.clear()
-            self._well = False
+            self._working = False
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -77,12 +77,12 @@ class Microphone(BufferedSource):
                 self._stream()
             except DeviceError as error:
                 if not self._closing.is_set():
-                    self.fail(str(error))
+                    self.set_problem(str(error))
                     self._answered.set()
             finally:
                 if self._child is not None:
                     end(self._child)
-            if not self._well:
+            if not self._working:
                 return  # it never worked: open() says why
             self._closing.wait(self._settings.reopen_period)
             self._restarts += not self._closing.is_set()
@@ -93,7 +93,7 @@ class Microphone(BufferedSource):
         messages, framer, overflows, flows = Messages(child), Framer(), 0, False
         opened, resampler = {}, Resampler(SAMPLE_RATE)
         while not self._closing.is_set():
-            if flows and self.patient and not messages.ready:
+            if flows and self._wait_for > 1 and not messages.ready:
                 self._closing.wait(PATIENCE)
             kind, seconds, count, payload = messages.receive(SILENT if flows else OPENING)
             if kind == OPENED:
@@ -103,7 +103,7 @@ class Microphone(BufferedSource):
                 if not flows:  # a device may open and yet deliver nothing for seconds
                     self._name, self._channels = opened['name'], opened['channels']
                     self._sample_rate = opened['sample_rate']
-                    self.recover()
+                    self.set_working()
                     self._answered.set()
                     flows = True
                 block = np.frombuffer(payload, np.float32).reshape(-1, opened['channels'])
@@ -113,13 +113,14 @@ class Microphone(BufferedSource):
                     self._overflows += count - overflows
                     self._overflowed = time.monotonic()
                     overflows = count
-                self.deliver(framer.push(resampler.push(block), seconds))
+                self.add_frames(framer.push(resampler.push(block), seconds))
             elif kind in (FAILED, GONE):
                 raise DeviceError(payload.decode())
 
-    def whats_wrong(self) -> str:
-        """Return the device's problem, or the signal's, or ''."""
-        problem = super().whats_wrong()
+    @property
+    def problem(self) -> str:
+        """The device's problem, or the signal's, or ''."""
+        problem = super().problem
         if not problem and time.monotonic() - self._overflowed < OVERFLOW_SHOWN:
             return (
                 'the microphone overflowed and samples were lost: this machine is too busy, or '

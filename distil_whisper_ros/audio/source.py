@@ -1,4 +1,4 @@
-"""Where frames come from: the protocol that every source follows, and how it is."""
+"""The protocol of every audio source, and its health."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,32 +8,33 @@ from ..core.audio_format import Frame
 
 @dataclass(frozen=True)
 class SourceHealth:
-    """How a source of audio does."""
+    """The state of an audio source, for diagnostics."""
 
     name: str
-    """The device or file."""
+    """Name of the device, topic or file."""
     open: bool = False
+    """Whether the source is open and works."""
     problem: str = ''
-    """What is wrong and what to do about it, in one sentence; empty if all is well."""
+    """The problem and its remedy, in one sentence; empty if there is none."""
     sample_rate: int = 0
-    """In Hz, as the device delivers."""
+    """Sample rate of the device, in Hz."""
     channels: int = 0
+    """Number of channels of the device."""
     level: float = -120.0
-    """Of the last tenth of a second, in dBFS."""
+    """Level of the last tenth of a second, in dBFS."""
     overflows: int = 0
-    """Times that the device or this machine was too slow, and samples were lost."""
+    """How often samples were lost, because the device, the network or this machine was slow."""
     lost: float = 0.0
-    """Seconds of audio lost while somebody listened."""
+    """Seconds of audio lost."""
     restarts: int = 0
-    """Times that the device was opened anew."""
+    """How often the device was opened again."""
+    clock_offset: float | None = None
+    """Seconds by which the sender's clock is ahead of this machine's wall clock, less the delay
+    of the network; None if the source has no sender, or its messages have no stamps."""
 
 
 class AudioSource(Protocol):
-    """Where frames come from. One thread begins, reads and ends; any may open and close."""
-
-    patient: bool
-    """Set while nobody speaks: frames may come a little late, several at once, which costs less.
-    `begin` takes it back."""
+    """A source of frames. One thread begins, reads and ends; any thread may open and close."""
 
     @property
     def live(self) -> bool:
@@ -41,17 +42,24 @@ class AudioSource(Protocol):
         ...
 
     def open(self) -> None:
-        """Make the source ready, or raise an AudioError."""
+        """Make the source ready; raise an AudioError if that fails."""
         ...
 
     def begin(self) -> None:
-        """Begin an utterance: the next read returns the oldest frame of the pre-roll."""
+        """Begin an utterance: the next read returns the oldest frame of the pre-roll.
+
+        Raise a DeviceError if the device is gone.
+        """
         ...
 
-    def read(self) -> Frame | None:
-        """Return the next frame, or None after a tenth of a second, or two, without one.
+    def read(self, wait_for: int = 1) -> Frame | None:
+        """Return the next frame, or None if none came in time.
 
-        Raise EOFError at the end of a recording, and DeviceError when the device is gone.
+        If no frame is there, wait until `wait_for` frames are, for at most 0.1 s, or 0.2 s if
+        `wait_for` is above 1. A larger number lets a listener to whom nobody speaks wake up less
+        often, and then read several frames at once.
+
+        Raise EOFError at the end of a recording, and a DeviceError when the device is gone.
         """
         ...
 
@@ -64,5 +72,5 @@ class AudioSource(Protocol):
         ...
 
     def health(self) -> SourceHealth:
-        """Return how the source does."""
+        """Return the state of the source; take constant time."""
         ...

@@ -14,7 +14,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from ..core.audio_format import SAMPLE_RATE, Samples
+from ..core.audio_format import Frame, SAMPLE_RATE, Samples
 from ..core.errors import DeviceError
 from .buffered_source import BufferedSource
 from .framing import Framer
@@ -24,7 +24,6 @@ from .source import SourceHealth
 GONE = 2.0  # s without a block after which the publisher is gone
 LARGEST_GAP = 1.0  # s that silence stands for
 JITTER = 0.1  # s by which stamps may differ without a loss
-CLOCKS_DIFFER = 1.0  # s between stamp and arrival from which the stamp is not believed
 LOSS_SHOWN = 10.0  # s for which a loss is a problem to report
 
 
@@ -57,7 +56,7 @@ class StreamSource(BufferedSource):
         name: str,
         pre_roll: float,
         on_change: Callable[[str], None] = lambda problem: None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`name` is what people know it by: the topic."""
         super().__init__(name, pre_roll, on_change)
@@ -75,40 +74,40 @@ class StreamSource(BufferedSource):
     def open(self) -> None:
         """Begin to wait for the publisher."""
         self._arrived = self._clock()
-        self._problem = ''
-        self._well = False
+        self._device_problem = ''
+        self._working = False
 
     def close(self) -> None:
         """Forget what was heard."""
         with self._condition:
             self._frames.clear()
-            self._well = False
+            self._working = False
             self._next = None
 
-    def read(self):
+    def read(self, wait_for: int = 1) -> Frame | None:
         """Return the next frame; see AudioSource."""
-        self.look()
-        return super().read()
+        self.check_publisher()
+        return super().read(wait_for)
 
     def begin(self) -> None:
         """Begin an utterance; raise a DeviceError if nobody publishes."""
-        self.look()
-        if not self._well:
+        self.check_publisher()
+        if not self._working:
             raise DeviceError(self._silence())
         super().begin()
 
     def health(self) -> SourceHealth:
         """Return how the source does."""
-        self.look()
+        self.check_publisher()
         return super().health()
 
-    def look(self) -> None:
+    def check_publisher(self) -> None:
         """Find out whether the publisher is gone."""
-        if not self._problem and self._clock() - self._arrived > GONE:
-            self.fail(self._silence())
+        if not self._device_problem and self._clock() - self._arrived > GONE:
+            self.set_problem(self._silence())
 
     def _silence(self) -> str:
-        if not self._restarts and not self._well:
+        if not self._restarts and not self._working:
             return (
                 f'nobody publishes audio on {self._name}: start the executable "microphone" '
                 'on the machine that has one, with the same ROS_DOMAIN_ID'
@@ -119,7 +118,7 @@ class StreamSource(BufferedSource):
         """Take the next block, from one thread."""
         self._arrived = self._clock()
         missing = self._missing(block)
-        gone = not self._well or bool(self._problem)
+        gone = not self._working or bool(self._device_problem)
         other = (block.sample_rate, block.samples.shape[1]) != self._format
         if missing > 0 and block.earlier is not None:
             missing = max(0.0, missing - len(block.earlier) / block.sample_rate)
@@ -127,15 +126,15 @@ class StreamSource(BufferedSource):
         if missing > 0:
             self._lose(missing)
         if gone or other or missing < 0 or missing > LARGEST_GAP:
-            self._restarts += self._well and missing <= 0
+            self._restarts += self._working and missing <= 0
             self._afresh(block)
         elif missing > 0:
             silence = np.zeros((round(missing * block.sample_rate), block.samples.shape[1]))
-            self._deliver(silence.astype(np.float32), self._local(block.time - missing))
+            self._deliver(silence.astype(np.float32), self._local(block, block.time - missing))
         if gone:
             self._begin_again()
         self._next = block
-        self._deliver(block.samples, self._local(block.time))
+        self._deliver(block.samples, self._local(block, block.time))
 
     def _with_earlier(self, block: Block) -> Block:
         """Return a block that begins where the one before it ended, if it can."""
@@ -154,7 +153,7 @@ class StreamSource(BufferedSource):
 
     def _begin_again(self) -> None:
         told = bool(self._reported)
-        self.recover()
+        self.set_working()
         if not told:  # who waits for the first block is to know of it
             self._on_change('')
 
@@ -183,19 +182,19 @@ class StreamSource(BufferedSource):
         self._lost += seconds
         self._lost_at = self._clock()
 
-    def _local(self, stamp: float) -> float:
-        """Return a stamp by this machine's clock, if the sender's is another."""
+    def _local(self, block: Block, stamp: float) -> float:
+        """Return a stamp of the sender's clock in seconds of this machine's monotonic clock."""
         if self._shift is None:
-            late = self._clock() - stamp
-            self._shift = late if abs(late) > CLOCKS_DIFFER else 0.0
+            self._shift = self._clock() - (block.time + block.duration)
         return stamp + self._shift
 
     def _deliver(self, samples: Samples, stamp: float) -> None:
-        self.deliver(self._framer.push(self._resampler.push(samples), stamp))
+        self.add_frames(self._framer.push(self._resampler.push(samples), stamp))
 
-    def whats_wrong(self) -> str:
-        """Return the publisher's problem, or the network's, or the signal's, or ''."""
-        problem = super().whats_wrong()
+    @property
+    def problem(self) -> str:
+        """The publisher's problem, or the network's, or the signal's, or ''."""
+        problem = super().problem
         if not problem and self._clock() - self._lost_at < LOSS_SHOWN:
             return (
                 f'the network lost audio of {self._name} ({self.gaps} gaps, {self._lost:.2f} s so '

@@ -15,10 +15,11 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Frame:
-    """FRAME_LENGTH samples, and when the first was captured, in seconds since the epoch."""
+    """FRAME_LENGTH samples and their capture time."""
 
     samples: Samples
     time: float
+    """When the first sample was captured, in seconds of time.monotonic()."""
 
 
 def frame_count(seconds: float) -> int:

@@ -4,7 +4,8 @@ SpeechError            one sentence that names what was wrong and what would be 
 ├── SettingError       a parameter has a value that cannot be used
 ├── AudioError
 │   ├── DeviceError    the microphone is unknown, refuses, hangs, or is gone
-│   └── FileError      a recording is missing, or is not a recording
+│   ├── FileError      a recording is missing, or is not a recording
+│   └── FormatError    a sample rate, number of channels or length is not within its limits
 ├── ModelError         the model is missing, unsafe, incomplete, not Whisper, or too large
 └── RequestError
     ├── BusyError      another request is under way
@@ -21,7 +22,7 @@ class SettingError(SpeechError):
 
 
 class AudioError(SpeechError):
-    """The audio cannot be had."""
+    """The audio is not available."""
 
 
 class DeviceError(AudioError):
@@ -30,6 +31,10 @@ class DeviceError(AudioError):
 
 class FileError(AudioError):
     """A recording is missing, or is not a recording."""
+
+
+class FormatError(AudioError):
+    """A sample rate, a number of channels or a length is not within its limits."""
 
 
 class ModelError(SpeechError):

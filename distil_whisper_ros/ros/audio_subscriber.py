@@ -94,7 +94,7 @@ class AudioSubscriber(StreamSource):
 
     def _find(self) -> None:
         """Subscribe with the publisher's type and reliability, and look whether it is there."""
-        self.look()
+        self.check_publisher()
         if self._subscription is not None:
             return
         publishers = self._node.get_publishers_info_by_topic(self._name)

@@ -3,16 +3,17 @@
 import threading
 import time
 
+from builtin_interfaces.msg import Time as TimeMessage
 from distil_whisper_msgs.msg import Audio
 import numpy as np
 from rclpy.node import Node
+from rclpy.time import Time
 
 from ..audio.pcm import to_int16
 from ..audio.source import AudioSource
 from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 from ..core.errors import DeviceError, SpeechError
 from .audio_subscriber import QOS
-from .conversions import stamp
 from .parameters import Parameters
 
 BLOCK_LENGTH = 128  # samples: with a frame of earlier ones, a message fits in one packet
@@ -81,7 +82,7 @@ class MicrophoneNode(Node):
             for begin in range(0, FRAME_LENGTH, BLOCK_LENGTH):
                 middle = len(before) + begin
                 message = Audio(sample_rate=SAMPLE_RATE, channels=1, first_sample=first + begin)
-                message.header.stamp = stamp(frame.time + begin / SAMPLE_RATE)
+                message.header.stamp = self._stamp(frame.time + begin / SAMPLE_RATE)
                 message.header.frame_id = frame_id
                 message.data.frombytes(both[middle : middle + BLOCK_LENGTH].tobytes())
                 earlier = both[max(0, middle - FRAME_LENGTH) : middle]
@@ -89,11 +90,17 @@ class MicrophoneNode(Node):
                 self._audio.publish(message)
             first, before = first + FRAME_LENGTH, samples
 
+    def _stamp(self, moment: float) -> TimeMessage:
+        """Return a moment of time.monotonic() by the node's clock."""
+        age = round((time.monotonic() - moment) * 1e9)
+        now = self.get_clock().now().nanoseconds
+        return Time(nanoseconds=max(0, now - age)).to_msg()
+
     def _on_change(self, problem: str) -> None:
         if problem and problem != self._said:
             self.get_logger().warn(problem)
         elif not problem:
-            self.get_logger().info('the microphone is well')
+            self.get_logger().info('the microphone works again')
         self._said = problem
 
     def close(self) -> None:

@@ -42,7 +42,13 @@ from .speculation import Speculation, Transcribe
 from .state import MUTED, Phase, StateMachine
 from .utterance_listener import UtteranceListener, VoiceActivity
 
+<<<<<<< HEAD
 CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
+=======
+CLOSING = 10.0  # s that a transcription under way may take before it is left behind
+FOREVER = 1e9  # s that somebody has to begin to speak while hearing hands-free
+QUIET_FRAMES = 4  # frames to wait for at once while nobody speaks: fewer wake-ups
+>>>>>>> audio
 LOOK_AGAIN = 0.2  # s between looks at a microphone that is gone, hands-free
 LONGEST_PAUSE = 5.0  # s between tries after failures in a row
 STALLED = 10.0  # s without a frame of a live source, after which it counts as gone
@@ -367,6 +373,7 @@ class Recognizer:
             self._ahead = listener.speculation
             last = time.monotonic()
             while ending is None:
+<<<<<<< HEAD
                 newer = self._take_over(listener.request)
                 if newer is not None:
                     listener.hand_over(newer)
@@ -380,6 +387,16 @@ class Recognizer:
                     ending = listener.take(frame)
                 elif now - last > STALLED:
                     raise DeviceError(f'the microphone has delivered nothing for {STALLED:g} s')
+=======
+                if hearing.request.implicit and self._waiting:
+                    hearing.hand_over(self._take_over())
+                ending = hearing.request.halt
+                if ending is not None:
+                    break
+                frame = self._source.read(1 if hearing.speaking else QUIET_FRAMES)
+                if frame is not None:
+                    ending = hearing.take(frame)
+>>>>>>> audio
         except EOFError:
             ending = Ending.SOURCE_ENDED
             self._end_hands_free()

@@ -82,13 +82,13 @@ def test_pre_roll_reaches_back_before_the_request(room, opened):
     assert similarity(hear(source, 0.2), goforward()) > 0.95
 
 
-def test_capture_times_are_those_of_the_wall_clock(room, opened):
+def test_capture_times_are_those_of_the_monotonic_clock(room, opened):
     source, _ = opened()
     source.begin()
     hear(source, 0.5)
     frame = source.read() or source.read()
     assert frame is not None
-    assert 0 < time.time() - frame.time < 0.5
+    assert 0 < time.monotonic() - frame.time < 0.5
 
 
 def test_frames_are_fresh_however_long_nobody_listened(room, opened):
@@ -96,13 +96,12 @@ def test_frames_are_fresh_however_long_nobody_listened(room, opened):
     time.sleep(4.0)
     source.begin()
     frames = [source.read() for _ in range(10)]
-    assert all(time.time() - frame.time < 1.0 for frame in frames if frame is not None)
-    source.patient = True  # as while nobody speaks
+    assert all(time.monotonic() - frame.time < 1.0 for frame in frames if frame is not None)
     deadline, newest = time.monotonic() + 4.0, 0.0
     while time.monotonic() < deadline:
-        frame = source.read()
+        frame = source.read(4)  # as while nobody speaks
         newest = frame.time if frame is not None else newest
-    assert time.time() - newest < 0.5
+    assert time.monotonic() - newest < 0.5
     assert source.health().lost == 0
 
 

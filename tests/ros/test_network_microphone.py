@@ -122,7 +122,7 @@ class TestStream:
 
     def test_any_format(self, heard):
         microphone, clock, _ = heard
-        microphone.begin() if microphone._well else None
+        microphone.begin() if microphone._working else None
         send(microphone, clock, 0, 60, rate=48_000, channels=2)
         assert len(frames(microphone)[-1].samples) == FRAME_LENGTH
         send(microphone, clock, 0, 20, rate=16_000, channels=1, offset=50.0)

@@ -30,7 +30,6 @@ class Stream:
     """A live AudioSource that a test feeds: 'S' is a frame of speech, '_' of silence."""
 
     live = True
-    patient = False
 
     def __init__(self) -> None:
         self.opened = 0
@@ -47,7 +46,7 @@ class Stream:
             for symbol in script:
                 value = 0.5 if symbol == 'S' else 0.001
                 samples = np.full(FRAME_LENGTH, value, np.float32)
-                self.frames.append(Frame(samples, time.time() if moment is None else moment))
+                self.frames.append(Frame(samples, time.monotonic() if moment is None else moment))
             self.condition.notify()
 
     def begin(self) -> None:
@@ -55,7 +54,7 @@ class Stream:
             raise DeviceError('the microphone is gone')
         self.listening = True
 
-    def read(self):
+    def read(self, wait_for=1):
         if self.lost:
             raise DeviceError('the microphone is gone')
         with self.condition:
@@ -324,8 +323,8 @@ class TestTheRobotsOwnVoice:
         recognizer, stream, _ = make()
         recognizer.hush.begin('say')
         recognizer.hush.end('say', 0.3)
-        assert recognizer.hush.covers(time.time() + 0.25)
-        assert not recognizer.hush.covers(time.time() + 0.35)
+        assert recognizer.hush.covers(time.monotonic() + 0.25)
+        assert not recognizer.hush.covers(time.monotonic() + 0.35)
 
     def test_a_sentence_that_it_interrupts_is_dropped_whole(self, make):
         recognizer, stream, notes = make()

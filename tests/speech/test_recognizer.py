@@ -27,7 +27,6 @@ class Script:
     """An AudioSource: 'S' is a frame of speech, '_' of silence, '.' no frame, '!' a loss."""
 
     live = True
-    patient = False
 
     def __init__(self, script: str) -> None:
         self.script = script
@@ -43,7 +42,7 @@ class Script:
             raise DeviceError('the microphone is gone')
         self._position = 0
 
-    def read(self):
+    def read(self, wait_for=1):
         if self._position >= len(self.script):
             raise EOFError
         symbol = self.script[self._position]
@@ -251,10 +250,10 @@ def test_the_end_of_a_recording_ends_the_utterance(make):
 class Clock(Script):
     """A script in real time, with the clock's own times: what a microphone delivers."""
 
-    def read(self):
+    def read(self, wait_for=1):
         frame = super().read()
         time.sleep(0.002)
-        return frame and Frame(frame.samples, time.time())
+        return frame and Frame(frame.samples, time.monotonic())
 
 
 def test_a_pause_is_transcribed_already_and_used_if_it_is_the_end(make):

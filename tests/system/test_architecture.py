@@ -20,6 +20,7 @@ LIBRARIES = {
     'core/types': {'numpy'},
     'audio/framing': {'numpy'},
     'audio/levels': {'numpy'},
+    'audio/limits': {'numpy'},
     'audio/pcm': {'numpy'},
     'audio/resampling': {'numpy', 'soxr'},
     'audio/recordings': {'numpy', 'soundfile'},
