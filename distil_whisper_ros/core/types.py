@@ -37,6 +37,7 @@ class Outcome(IntEnum):
     MUTED = 5
     MICROPHONE_LOST = 6
     FAILED = 7
+    SELF_SPEECH = 8
 
 
 class Ending(IntEnum):

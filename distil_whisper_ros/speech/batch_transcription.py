@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..audio.framing import Framer
+from ..audio.limits import check_format
 from ..audio.resampling import resample
 from ..core.audio_format import FRAME_DURATION, Samples
-from ..core.errors import BusyError, InactiveError, RequestError, SpeechError
+from ..core.errors import BusyError, InactiveError, SpeechError
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings, Settings
 from ..core.types import Hypothesis, Outcome, Transcript, Utterance
@@ -26,7 +27,6 @@ from .hallucination_filter import filtered
 from .utterance_listener import VoiceActivity
 
 FRAMES_AT_ONCE = 100  # of voice activity, 0.15 s of work, before more urgent jobs may go first
-RATES = (8_000, 384_000)  # Hz
 UNLOADED = 'the model was unloaded before the audio was transcribed'
 
 
@@ -75,7 +75,7 @@ class TranscriptionRequest:
 
 
 class TranscriptionQueue:
-    """Transcribes the audio of requests, when nothing more urgent waits. Any thread may call it."""
+    """Transcribes the audio of requests, when nothing more urgent waits; from any thread."""
 
     def __init__(
         self,
@@ -99,12 +99,19 @@ class TranscriptionQueue:
     def transcribe(
         self, audio: npt.NDArray[np.float32], sample_rate: int, settings: Settings
     ) -> 'Future[Transcript]':
-        """Transcribe audio of shape (samples, channels); raise a RequestError for a wrong one.
+        """Transcribe audio of shape (samples, channels); or raise a RequestError.
 
         The times in the transcript's utterance count from the first sample. The future always
         ends with a Transcript.
         """
-        check_audio(audio, sample_rate, settings.requests.max_audio_duration)
+        check_format(
+            sample_rate,
+            audio.shape[1],
+            audio.size,
+            max_duration=settings.requests.max_audio_duration,
+            limit='requests.max_audio_duration',
+            prefix='audio.',
+        )
         request = TranscriptionRequest(next(self._ids), audio, sample_rate, settings)
         with self._lock:
             if self._closed:
@@ -215,20 +222,3 @@ class TranscriptionQueue:
                 request.answer(
                     Transcript(Outcome.NO_SPEECH, reason=reason, utterance=request.utterance)
                 )
-
-
-def check_audio(audio: npt.NDArray[np.float32], sample_rate: int, longest: float) -> None:
-    """Raise a RequestError for audio that cannot be transcribed; `longest` is in seconds."""
-    low, high = RATES
-    if not low <= sample_rate <= high:
-        raise RequestError(
-            f'audio.sample_rate is {sample_rate}, but must be from {low} to {high} Hz'
-        )
-    if not len(audio):
-        raise RequestError('audio.data is empty, but must hold samples')
-    duration = len(audio) / sample_rate
-    if duration > longest:
-        raise RequestError(
-            f'the audio is {duration:.0f} s long; the limit is {longest:g} s '
-            '(requests.max_audio_duration): send it in parts'
-        )

@@ -1,12 +1,12 @@
-"""Whether somebody said that: a hypothesis and its utterance go in, a reason to refuse comes out.
+"""Whether somebody said that: hypothesis and utterance go in, the reason to reject comes out.
 
-Whisper was trained on subtitles and writes some on silence, noise, hum and music: "Thank you.",
-"you", or one phrase over and over. Each sign alone is too weak; together they suffice:
+Whisper was trained on subtitles, and invents some on silence, noise, hum and music: "Thank you.",
+"you", or one phrase over and over. No single sign tells these from speech; together they do:
 
 - Voice activity: too little speech, or more words than can be said in that time.
 - No-speech probability with a mean log probability that is not high, as in openai/whisper's
   `transcribe.py` (`no_speech_threshold`, `logprob_threshold`).
-- Mean log probability: a text that the model itself takes for a guess.
+- Mean log probability: a text that the model itself doubts.
 - Compression ratio: a text that repeats itself (openai/whisper's `compression_ratio_threshold`).
 
 `benchmarks/hallucination_filter.py` measures all of them on sounds without speech and on speech.
@@ -23,7 +23,7 @@ from .words import words
 def rejection(
     hypothesis: Hypothesis, utterance: Utterance, settings: HallucinationFilterSettings
 ) -> str:
-    """Return why nobody said that, as a sentence; empty if somebody did."""
+    """Return why nobody said the text, as a sentence; empty if somebody did."""
     text = hypothesis.text
     if not words(text):
         return 'the model found no words in it'
@@ -46,7 +46,7 @@ def rejection(
 
 
 def segment_rejection(segment: Segment, settings: HallucinationFilterSettings) -> str:
-    """Return why a segment's text is not believed, from the model's own numbers alone."""
+    """Return why a segment is rejected, from the model's own numbers alone; empty if it is not."""
     if not words(segment.text):
         return 'the model found no words in it'
     if segment.compression_ratio > settings.max_compression_ratio:
@@ -65,13 +65,14 @@ def segment_rejection(segment: Segment, settings: HallucinationFilterSettings) -
     ):
         return (
             f'the model takes it for no speech (probability {segment.no_speech_probability:.2f}, '
-            f'hallucination_filter.max_no_speech_probability is {settings.max_no_speech_probability:g})'
+            'hallucination_filter.max_no_speech_probability is '
+            f'{settings.max_no_speech_probability:g})'
         )
     return ''
 
 
 def without_rejected(hypothesis: Hypothesis, settings: HallucinationFilterSettings) -> Hypothesis:
-    """Return the hypothesis without the segments that are not believed."""
+    """Return the hypothesis without the segments that the model itself doubts."""
     if not settings.enabled:
         return hypothesis
     kept = [part for part in hypothesis.segments if not segment_rejection(part, settings)]
@@ -79,13 +80,13 @@ def without_rejected(hypothesis: Hypothesis, settings: HallucinationFilterSettin
 
 
 def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -> Transcript:
-    """Return what came of an utterance, accepted or refused with the reason."""
+    """Return the transcript of an utterance: transcribed, or rejected with the reason."""
     reason = rejection(hypothesis, utterance, settings.hallucination_filter)
     if reason:
         return Transcript(
             Outcome.REJECTED,
             text=hypothesis.text,
-            reason=f'this was not taken for speech: {reason}',
+            reason=f'the hallucination filter rejected the text: {reason}',
             utterance=utterance,
             hypothesis=hypothesis,
         )

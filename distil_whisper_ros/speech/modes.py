@@ -47,7 +47,7 @@ class HandsFree:
     continuous = True
 
     def __init__(self, settings: Callable[[], Settings]) -> None:
-        """`settings` returns the settings as they are at the start of each utterance."""
+        """Take what returns the settings as they are at the start of each utterance."""
         self._settings = settings
 
     def next(self, requests: Sequence[Request]) -> Request | Settings | None:

@@ -9,9 +9,9 @@ Which thread calls what:
 
 | thread | runs | never |
 |---|---|---|
-| any (executor, main) | record, stop, cancel, set_hands_free, set_muted, close | waits for a transcript |
-| listener | _listen_on: source.read, voice activity, endpointer, speculation | answers a request |
-| event | _on_heard, _on_transcribed, _finish, every call of the observer but on_failure | blocks |
+| any (executor) | record, stop, cancel, set_hands_free, set_muted, close | waits for a text |
+| listener | _listen_on: source.read, voice activity, endpointer, speculation | answers requests |
+| event | _on_heard, _on_transcribed, _finish, the observer's calls but on_failure | blocks |
 | scheduler | transcribe; posts the end of each job to the event thread | touches a request |
 
 The listener and the event thread catch every exception: it goes to `on_failure`, the request that
@@ -42,13 +42,8 @@ from .speculation import Speculation, Transcribe
 from .state import MUTED, Phase, StateMachine
 from .utterance_listener import UtteranceListener, VoiceActivity
 
-<<<<<<< HEAD
+LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
 CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
-=======
-CLOSING = 10.0  # s that a transcription under way may take before it is left behind
-FOREVER = 1e9  # s that somebody has to begin to speak while hearing hands-free
-QUIET_FRAMES = 4  # frames to wait for at once while nobody speaks: fewer wake-ups
->>>>>>> audio
 LOOK_AGAIN = 0.2  # s between looks at a microphone that is gone, hands-free
 LONGEST_PAUSE = 5.0  # s between tries after failures in a row
 STALLED = 10.0  # s without a frame of a live source, after which it counts as gone
@@ -284,6 +279,8 @@ class Recognizer:
                 self._source.close()
                 with self._condition:
                     self._streaming = False
+                    # It looks at each frame, and ten times a second without one.
+                    self._condition.wait_for(lambda: self._heard not in ended, LEAVING)
             self._machine.update(muted=muted)
         for request in ended:
             muted_now = Transcript(Outcome.MUTED, reason=MUTED)
@@ -356,70 +353,60 @@ class Recognizer:
     def _listen(
         self, request: Request, earlier: list[tuple[Frame, float]]
     ) -> tuple[Request, Utterance, list[tuple[Frame, float]]]:
-        """Take frames until the utterance is complete, for whatever reason."""
-        ending, note = None, ''
-        listener = None
+        """Take frames until the utterance is complete, for whatever reason.
+
+        Return the request that gets it, the utterance, and the frames after it.
+        """
+        listener = UtteranceListener(
+            request,
+            self._voice_activity,
+            self.self_speech,
+            self._machine,
+            self._speculation,
+            self._observer.wants_partial,
+            earlier,
+        )
+        note = ''
         try:
             self._begin()
-            listener = UtteranceListener(
-                request,
-                self._voice_activity,
-                self.self_speech,
-                self._machine,
-                self._speculation,
-                self._observer.wants_partial,
-                earlier,
-            )
-            self._ahead = listener.speculation
-            last = time.monotonic()
-            while ending is None:
-<<<<<<< HEAD
-                newer = self._take_over(listener.request)
-                if newer is not None:
-                    listener.hand_over(newer)
-                ending = listener.request.halt
-                if ending is not None:
-                    break
-                frame = self._source.read(1 if listener.speaking else AT_LEISURE)
-                now = time.monotonic()
-                if frame is not None:
-                    last = now
-                    ending = listener.take(frame)
-                elif now - last > STALLED:
-                    raise DeviceError(f'the microphone has delivered nothing for {STALLED:g} s')
-=======
-                if hearing.request.implicit and self._waiting:
-                    hearing.hand_over(self._take_over())
-                ending = hearing.request.halt
-                if ending is not None:
-                    break
-                frame = self._source.read(1 if hearing.speaking else QUIET_FRAMES)
-                if frame is not None:
-                    ending = hearing.take(frame)
->>>>>>> audio
+            ending = self._follow(listener)
         except EOFError:
             ending = Ending.SOURCE_ENDED
             self._end_hands_free()
         except DeviceError as error:
-            ending, note = Ending.MICROPHONE_LOST, str(error)
+            # A source that mute or close has closed is no fault.
+            halt = listener.request.halt
+            ending, note = halt or Ending.MICROPHONE_LOST, '' if halt else str(error)
             self.source_changed()
-        if listener is not None:
-            request = listener.request
-        if request.halt is not None and ending is Ending.MICROPHONE_LOST and self._muted:
-            ending, note = request.halt, ''  # it is closed, and that is no fault
-        ending = ending or Ending.CANCELED
+            if listener.request.implicit and not self._streaming:
+                self._pause(LOOK_AGAIN)
         if not self._mode.continuous or ending in (Ending.MICROPHONE_LOST, Ending.MUTED):
             self._end_stream()
-        if listener is None:
-            self._ahead = self._speculation(request)
-            if request.implicit:
-                self._pause(LOOK_AGAIN)
-            return request, Utterance.none(ending, note), []
-        utterance, rest = listener.end(ending, note or request.halt_reason)
         self._ahead = listener.speculation
-        return request, utterance, rest if self._mode.continuous else []
+        utterance, rest = listener.end(ending, note or listener.request.halt_reason)
+        return listener.request, utterance, rest if self._mode.continuous else []
+
+    def _follow(self, listener: UtteranceListener) -> Ending:
+        """Read frames until the utterance ends; raise EOFError or DeviceError as the source."""
+        last = time.monotonic()
+        while True:
+            newer = self._take_over(listener.request)
+            if newer is not None:
+                listener.hand_over(newer)
+            if listener.request.halt is not None:
+                return listener.request.halt
+            frame = self._source.read(1 if listener.speaking else AT_LEISURE)
+            now = time.monotonic()
+            if frame is not None:
+                last = now
+                ending = listener.take(frame)
+                if ending is not None:
+                    return ending
+            elif now - last > STALLED:
+                raise DeviceError(f'the microphone has delivered nothing for {STALLED:g} s')
 
     def _begin(self) -> None:
+        """Start to keep the source's frames, unless they are kept already."""
         if not self._streaming:
             self._source.begin()
             self._streaming = True
@@ -427,6 +414,7 @@ class Recognizer:
             self.source_changed()
 
     def _end_stream(self) -> None:
+        """Keep the pre-roll alone from now on."""
         self._streaming = False
         self._source.end()
 
@@ -464,11 +452,12 @@ class Recognizer:
         ahead = self._ahead
         with self._condition:
             self._heard = None
+            self._condition.notify_all()
             request.stage, request.utterance = Stage.TRANSCRIBING, utterance
             one_at_a_time = not self._mode.continuous
         if one_at_a_time:
-            transcribes = bool(utterance.voiced) and request.halt not in _ENDS_UNHEARD
-            phase = Phase.TRANSCRIBING if transcribes and not request.future.done() else Phase.IDLE
+            ends = request.halt in _ENDS_UNHEARD or request.future.done()
+            phase = Phase.TRANSCRIBING if utterance.voiced and not ends else Phase.IDLE
             self._machine.update(phase=phase, self_speech='')
         self._post(request, self._on_heard, request, utterance, ahead)
 
@@ -478,6 +467,7 @@ class Recognizer:
         with self._condition:
             request = self._heard or request
             self._heard = None
+            self._condition.notify_all()
         if request is not None:
             self._post(request, self._finish, request, failed(error))
         try:
@@ -520,16 +510,15 @@ class Recognizer:
             except Exception as error:  # even a failure that fails does not end the thread
                 self._fail(error)
 
-    def _on_heard(
-        self, request: Request, utterance: Utterance, ahead: Speculation | None
-    ) -> None:
+    def _on_heard(self, request: Request, utterance: Utterance, ahead: Speculation | None) -> None:
         """Start to transcribe an utterance, or answer at once if nobody spoke."""
         assert ahead is not None
         if request.future.done():
             ahead.discard()
             self._machine.leave(Phase.TRANSCRIBING)
             return
-        if request.halt in _ENDS_UNHEARD or not utterance.voiced:
+        interrupted = utterance.ending is Ending.SELF_SPEECH and utterance.note
+        if request.halt in _ENDS_UNHEARD or not utterance.voiced or interrupted:
             ahead.discard()
             self._finish(request, self._unheard(request, utterance))
             return
@@ -617,11 +606,13 @@ class Recognizer:
             return Transcript(Outcome.MUTED, reason=MUTED, utterance=utterance)
         if utterance.ending is Ending.MICROPHONE_LOST:
             return Transcript(Outcome.MICROPHONE_LOST, reason=utterance.note, utterance=utterance)
+        if utterance.ending is Ending.SELF_SPEECH:
+            reason = utterance.note or f'no speech was heard: {self.self_speech.reason}'
+            return Transcript(Outcome.SELF_SPEECH, reason=reason, utterance=utterance)
         wait = request.settings.utterance.wait_for_speech
         heard = {
             Ending.STOPPED: 'no speech was heard before it was stopped',
             Ending.SOURCE_ENDED: 'no speech was heard in the recording',
-            Ending.SELF_SPEECH: f'no speech was heard: {self.self_speech.reason}',
             Ending.NO_SPEECH: f'no speech was heard within {wait:g} s (utterance.wait_for_speech)',
         }.get(utterance.ending, 'no speech was heard')
         hint = self._source.health().problem or quiet_hint(utterance.loudest)

@@ -1,4 +1,4 @@
-"""Work ahead while a person speaks: the text at a pause, in case it is the end, and partial text."""
+"""Work ahead while a person speaks: the text at a pause, if that is the end, and partial text."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -91,9 +91,7 @@ class Speculation:
             priority, lambda context: self._transcribe(utterance, settings, context)
         )
 
-    def _show_when_done(
-        self, job: Job, utterance: Utterance, agree: Callable[[str], str]
-    ) -> None:
+    def _show_when_done(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
         """Tell the settled text when the job is done, unless the utterance is over by then."""
         job.when_done(lambda done: self._post(lambda: self._show(done, utterance, agree)))
 

@@ -1,8 +1,8 @@
 """What the recognizer does, as one machine: facts go in, a state comes out.
 
 Nobody sets a state. Each part reports the facts that it knows: the node its lifecycle, the
-microphone whether it is gone, the listener its phase. `state_of` is a pure function of these facts,
-so a state cannot be forgotten or overwritten by a part that is late.
+microphone whether it is gone, the listener its phase. `state_of` is a pure function of these
+facts, so a state cannot be forgotten or overwritten by a part that is late.
 """
 
 from collections.abc import Callable

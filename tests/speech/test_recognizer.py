@@ -3,120 +3,29 @@
 import threading
 import time
 
-import numpy as np
 import pytest
+from scripted import build, Notes, said, Script, SETTINGS
 
-from distil_whisper_ros.audio.source import SourceHealth
-from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH
+from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION
 from distil_whisper_ros.core.errors import BusyError, DeviceError, InactiveError, ModelError
-from distil_whisper_ros.core.scheduler import Scheduler
 from distil_whisper_ros.core.settings import settings_from
 from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, State
-from distil_whisper_ros.speech.recognizer import Recognizer
-
-SETTINGS = settings_from(
-    {
-        'microphone.pre_roll': 5 * FRAME_DURATION,
-        'utterance.wait_for_speech': 20 * FRAME_DURATION,
-        'utterance.end_silence': 6 * FRAME_DURATION,
-    }
-)
-
-
-class Script:
-    """An AudioSource: 'S' is a frame of speech, '_' of silence, '.' no frame, '!' a loss."""
-
-    live = True
-
-    def __init__(self, script: str) -> None:
-        self.script = script
-        self.ended = threading.Event()
-        self.closed = False
-        self.lost = False
-
-    def open(self) -> None:
-        pass
-
-    def begin(self) -> None:
-        if self.lost:
-            raise DeviceError('the microphone is gone')
-        self._position = 0
-
-    def read(self, wait_for=1):
-        if self._position >= len(self.script):
-            raise EOFError
-        symbol = self.script[self._position]
-        if symbol == '.':
-            time.sleep(0.005)
-            return None
-        if symbol == '!':
-            self.lost = True
-            raise DeviceError('the microphone is gone')
-        self._position += 1
-        value = 0.5 if symbol == 'S' else 0.001
-        return Frame(np.full(FRAME_LENGTH, value, np.float32), self._position * FRAME_DURATION)
-
-    def end(self) -> None:
-        self.ended.set()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def health(self) -> SourceHealth:
-        return SourceHealth('script', open=not self.lost, problem='gone' if self.lost else '')
-
-
-class Loudness:
-    """A voice activity that takes loud frames for speech."""
-
-    def __call__(self, frame) -> float:
-        return 0.95 if frame[0] > 0.1 else 0.02
-
-    def reset(self) -> None:
-        pass
-
-
-class Notes:
-    """An observer that remembers."""
-
-    def __init__(self) -> None:
-        self.states, self.transcripts, self.failures, self.partial = [], [], [], []
-        self.reads_along = False
-
-    def on_state(self, state, detail='') -> None:
-        self.states.append(state)
-
-    def on_transcript(self, transcript) -> None:
-        self.transcripts.append(transcript)
-
-    def on_partial(self, request, text) -> None:
-        self.partial.append(text)
-
-    def wants_partial(self) -> bool:
-        return self.reads_along
-
-    def on_failure(self, error) -> None:
-        self.failures.append(error)
-
-
-def said(utterance, *_) -> Hypothesis:
-    return Hypothesis((Segment('go forward', 0.0, utterance.duration, -0.1, 0.01, 0.8),))
 
 
 @pytest.fixture
 def make():
     made = []
 
-    def recognizer(script: str, transcribe=said):
-        source, notes = Script(script), Notes()
-        built = Recognizer(source, Loudness(), transcribe, notes, Scheduler())
-        built.start()
-        made.append(built)
+    def recognizer(script: str, transcribe=said, source=None):
+        source, notes = source or Script(script), Notes()
+        built = build(source, notes, transcribe)
+        made.append((built, notes))
         return built, source, notes
 
     yield recognizer
-    for each in made:
+    for each, notes in made:
         each.close()
+        assert not any('must not become' in str(error) for error in notes.failures)
 
 
 def test_an_utterance_from_top_to_bottom(make):
@@ -263,8 +172,7 @@ def test_a_pause_is_transcribed_already_and_used_if_it_is_the_end(make):
         lengths.append(utterance.duration)
         return said(utterance)
 
-    recognizer, source, _ = make('', counts)
-    recognizer._source = Clock('S' * 20 + '_' * 30)
+    recognizer, _, _ = make('', counts, Clock('S' * 20 + '_' * 30))
     transcript = recognizer.record(SETTINGS).result(5)
     assert len(lengths) == 1  # at the pause, and not again
     assert transcript.accepted
@@ -280,8 +188,7 @@ def test_a_guess_is_discarded_when_the_speaker_goes_on(make):
         lengths.append(round(utterance.duration / FRAME_DURATION))
         return Hypothesis((Segment(f'{lengths[-1]} frames', 0.0, 1.0, -0.1, 0.01, 0.8),))
 
-    recognizer, _, _ = make('', counts)
-    recognizer._source = Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30)
+    recognizer, _, _ = make('', counts, Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30))
     transcript = recognizer.record(settings).result(5)
     assert lengths == [26, 44]
     assert transcript.text == '44 frames'
@@ -291,8 +198,7 @@ def test_a_failed_guess_is_a_failed_transcription(make):
     def fails(utterance, *_):
         raise ModelError('out of memory')
 
-    recognizer, _, _ = make('', fails)
-    recognizer._source = Clock('S' * 20 + '_' * 30)
+    recognizer, _, _ = make('', fails, Clock('S' * 20 + '_' * 30))
     transcript = recognizer.record(SETTINGS).result(5)
     assert transcript.outcome is Outcome.FAILED
     assert transcript.reason == 'out of memory'
@@ -308,8 +214,7 @@ def test_without_speculation_only_the_end_is_transcribed(make):
         lengths.append(utterance.duration)
         return said(utterance)
 
-    recognizer, _, _ = make('', counts)
-    recognizer._source = Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30)
+    recognizer, _, _ = make('', counts, Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30))
     assert recognizer.record(settings).result(5).accepted
     assert len(lengths) == 1
 

@@ -53,7 +53,9 @@ class TestListen:
         assert 'amiable woman' in transcript.text
         assert client.texts == [transcript.text]
         states = [feedback.state for _, feedback in listening.feedback]
-        hearing = [each for each in listening.feedback if each[1].state == RecognizerState.STATE_HEARING]
+        hearing = [
+            each for each in listening.feedback if each[1].state == RecognizerState.STATE_HEARING
+        ]
         assert RecognizerState.STATE_WAITING in states
         rate = (len(hearing) - 1) / (hearing[-1][0] - hearing[0][0])
         assert rate >= 10
