@@ -430,9 +430,10 @@ class Recognizer:
             return None
         with self._condition:
             queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
-            if not queued:
+            # Nobody asked for the one that is heard, so nobody gets its answer; but if mute has
+            # ended it meanwhile, its audio must go.
+            if not queued or heard.halt is not None or not heard.claim():
                 return None
-            heard.claim()  # nobody asked for it, so nobody gets an answer
             self._requests.remove(heard)
             queued[0].stage = Stage.LISTENING
             self._heard = queued[0]

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ..core.audio_format import FRAME_DURATION
-from ..core.scheduler import Job, JobContext, Priority, Scheduler
+from ..core.errors import SpeechError
+from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Utterance
 from .hallucination_filter import rejection
@@ -96,7 +97,14 @@ class Speculation:
         job.when_done(lambda done: self._post(lambda: self._show(done, utterance, agree)))
 
     def _show(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
-        if self._over or job.future.exception() is not None:
+        error = job.future.exception()
+        if error is not None:
+            # A job that failed at a pause fails the request, if it is taken; that is told there.
+            taken = self._whole is not None and job is self._whole[2]
+            if not (taken or isinstance(error, (JobAborted, SpeechError))):
+                raise error
+            return
+        if self._over:
             return
         hypothesis, request = job.future.result(), self.request
         if not rejection(hypothesis, utterance, request.settings.hallucination_filter):

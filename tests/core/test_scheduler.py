@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from distil_whisper_ros.core.scheduler import Priority, Scheduler
+from distil_whisper_ros.core.scheduler import JobAborted, Priority, Scheduler
 
 
 def test_the_most_urgent_is_done_first():
@@ -55,4 +55,85 @@ def test_a_failed_job_fails_alone():
     with pytest.raises(ValueError, match='no'):
         scheduler.submit(Priority.FINAL, fails).future.result(5)
     assert scheduler.submit(Priority.FINAL, lambda context: 1).future.result(5) == 1
+    scheduler.close()
+
+
+def test_a_job_that_is_aborted_ends_once_whenever_that_is():
+    """The result and the abort may come at the same moment; the thread goes on either way."""
+    scheduler = Scheduler()
+    ends = []
+    for _ in range(2000):
+        job = scheduler.submit(Priority.FINAL, lambda context: 'result')
+        job.when_done(lambda done: ends.append(done))
+        job.abort()
+        job.future.exception(5)
+    assert len(ends) == 2000
+    assert scheduler.submit(Priority.FINAL, lambda context: 1).future.result(5) == 1
+    scheduler.close()
+
+
+def test_a_job_after_the_end_is_aborted():
+    scheduler = Scheduler()
+    scheduler.close()
+    job = scheduler.submit(Priority.FINAL, lambda context: 1)
+    with pytest.raises(JobAborted):
+        job.future.result(5)
+
+
+def test_the_end_aborts_the_jobs_that_have_yielded_too():
+    scheduler = Scheduler()
+    inside, started, ended = threading.Event(), threading.Event(), []
+
+    def urgent(context):
+        inside.set()
+        while True:
+            context.check()
+            time.sleep(0.002)
+
+    def long(context):
+        started.set()
+        try:
+            while True:
+                context.yield_control()
+                time.sleep(0.002)
+        except JobAborted:
+            ended.append('long')
+            raise
+
+    outer = scheduler.submit(Priority.BATCH, long)
+    assert started.wait(5)
+    inner = scheduler.submit(Priority.FINAL, urgent)
+    waits = scheduler.submit(Priority.BATCH, long)
+    assert inside.wait(5)
+    assert scheduler.close(5)
+    for job in (outer, inner, waits):
+        with pytest.raises(JobAborted):
+            job.future.result(5)
+    assert ended == ['long']
+    assert scheduler.idle
+
+
+def test_a_promoted_job_keeps_its_place_among_its_equals():
+    scheduler, order, gate = Scheduler(), [], threading.Event()
+    scheduler.submit(Priority.FINAL, lambda context: gate.wait(5))
+    first = scheduler.submit(Priority.SPECULATIVE, lambda context: order.append('first'))
+    second = scheduler.submit(Priority.FINAL, lambda context: order.append('second'))
+    scheduler.promote(first, Priority.FINAL)
+    scheduler.promote(first, Priority.BATCH)  # which is no promotion
+    gate.set()
+    second.future.result(5)
+    assert order == ['first', 'second']
+    scheduler.close()
+
+
+def test_a_callback_that_fails_does_not_end_the_thread():
+    scheduler = Scheduler()
+
+    def fails(job):
+        raise RuntimeError('no')
+
+    job = scheduler.submit(Priority.FINAL, lambda context: 1)
+    job.when_done(fails)
+    assert job.future.result(5) == 1
+    assert scheduler.submit(Priority.FINAL, lambda context: 2).future.result(5) == 2
     scheduler.close()

@@ -8,7 +8,7 @@ import pytest
 from distil_whisper_ros.core.audio_format import frame_count, FRAME_DURATION
 from distil_whisper_ros.core.settings import UtteranceSettings
 from distil_whisper_ros.core.types import Ending
-from distil_whisper_ros.speech.endpointer import Endpointer
+from distil_whisper_ros.speech.endpointer import Endpointer, ONSET_AGE
 
 FRAME = FRAME_DURATION
 SHORT = UtteranceSettings(
@@ -108,3 +108,39 @@ def test_always_ends_and_never_exceeds_the_limits(
         assert not endpointer.speaking
     if not endpointing:
         assert endpointer.index * FRAME <= longest + 1e-9
+
+
+def test_an_onset_that_goes_on_and_off_begins_where_frames_are_still_kept():
+    """Two voiced frames and then every second one: the first of them is long gone."""
+    patient = UtteranceSettings(wait_for_speech=1000 * FRAME, max_duration=40 * FRAME)
+    endpointer = Endpointer(patient)
+    for symbol in 'SS' + '_S' * 200 + 'SS':
+        endpointer.step({'_': 0.02, 'S': 0.95}[symbol])
+        if endpointer.speaking:
+            break
+    assert endpointer.speech_start is None or (
+        endpointer.index - endpointer.speech_start <= ONSET_AGE + 1
+    )
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.3, 0.4, 0.6, 1.0, float('nan')]), min_size=1))
+def test_every_utterance_ends_within_its_frames(pattern):
+    """Whatever voice activity says, again and again."""
+    endpointer = Endpointer(SHORT)
+    most = frame_count(SHORT.wait_for_speech) + ONSET_AGE + frame_count(SHORT.max_duration)
+    for index in range(most + 1):
+        if endpointer.step(pattern[index % len(pattern)]) is not None:
+            return
+    raise AssertionError('it goes on for ever')
+
+
+def test_speech_that_began_within_the_time_counts():
+    ending, frames, endpointer = run('_' * 19 + 'S' * 10 + '_' * 6)
+    assert ending is Ending.SILENCE
+    assert endpointer.speech_start == 19
+
+
+def test_it_may_wait_for_ever():
+    endpointer = Endpointer(SHORT, waits_forever=True)
+    assert all(endpointer.step(0.02) is None for _ in range(5000))
