@@ -25,7 +25,7 @@ def plain(text: str) -> str:
 
 @pytest.fixture(scope='module')
 def hearing(room):
-    parameters = {'mute__topics': ['robot/speaks'], 'mute__actions': ['say']}
+    parameters = {'self_speech__topics': ['robot/speaks'], 'self_speech__actions': ['say']}
     with robot(environment=room.environment, **parameters) as (client, process):
         client.wait_state('ready')
         yield client, process

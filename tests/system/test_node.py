@@ -448,7 +448,7 @@ class TestParameters:
             ('model.task', 'sing', "is 'sing', but must be one of: transcribe, translate"),
             ('model.id', 'x', 'can change while the node is unconfigured; deactivate it and'),
             ('microphone.device', 'x', 'can change while the node is not active; deactivate'),
-            ('autostart', False, 'can change only when the node is started'),
+            ('autostart', False, 'can change only at the start of the node'),
             (
                 'utterance.end_silnce',
                 1.0,
@@ -472,7 +472,7 @@ class TestParameters:
         wrong = reading(
             recordings / 'goforward.wav',
             utterance__end_silence=99.0,
-            model__beams='many',
+            model__beam_width='many',
             utterance__wait_for_speech=3,
             utterance__end_silnce=1.0,
         )
@@ -509,7 +509,7 @@ class TestEnd:
         # Slow, so that there is time to end it while it transcribes.
         slow = {
             'utterance__speculative': False,
-            'model__beams': 5,
+            'model__beam_width': 5,
             'model__audio_context_margin': 30.0,
         }
         with robot(environment=room.environment, **slow) as (client, process):
