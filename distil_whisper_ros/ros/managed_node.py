@@ -13,13 +13,14 @@ from .log import log_failure, printable
 
 
 class ManagedNode(LifecycleNodeMixin, Node):
-    """rclpy's LifecycleNode with four repairs.
+    """rclpy's LifecycleNode with five repairs.
 
     - Its services have a group of their own, so that a long transition leaves parameters and
       `get_state` alone. (Humble's LifecycleNode takes no group, though its mixin does.)
     - A transition that the state does not allow is refused; rclpy raises, which ends the node.
     - Two transitions never run at once: the second is refused.
     - Exceptions in transitions are logged; rclpy swallows them.
+    - `destroy_node` removes the node from the graph.
     """
 
     def __init__(self, name: str) -> None:
@@ -63,6 +64,11 @@ class ManagedNode(LifecycleNodeMixin, Node):
 
     def on_transition_request(self) -> None:
         """Take note that somebody asks for a transition; overridden."""
+
+    def destroy_node(self) -> None:
+        """Remove the node from the graph; rclpy's would stay, since its state machine holds it."""
+        super().destroy_node()
+        vars(self).pop('_state_machine', None)
 
     def fail(self, error: SpeechError) -> None:
         """Take the reason why a transition failed; overridden to publish it."""

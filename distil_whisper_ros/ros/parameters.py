@@ -9,10 +9,10 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import InvalidTopicNameException
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.validate_topic_name import validate_topic_name
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from ..core.errors import SettingError
 from ..core.parameter_spec import ParameterSpec, TakesEffect
@@ -55,7 +55,7 @@ class Parameters:
         self._node.undeclare_parameter(spec.name)
         value = lenient(spec, given)
         try:
-            check(spec, value)
+            check(spec, value, self._node)
         except SettingError as error:
             self.replaced.add(spec.name)
             if spec.takes_effect is not TakesEffect.START:  # those can never change
@@ -121,7 +121,7 @@ class Parameters:
             return '' if self._node.has_parameter(parameter.name) else unknown(parameter.name)
         try:
             value: Any = parameter.value
-            check(spec, value)
+            check(spec, value, self._node)
         except SettingError as error:
             return str(error)
         # A value that was wrong from the start may change at any time.
@@ -137,16 +137,18 @@ class Parameters:
                     self.problems.pop(old, None)
 
 
-def check(spec: ParameterSpec, value: Any) -> None:
+def check(spec: ParameterSpec, value: Any, node: Node) -> None:
     """Raise a SettingError for a wrong value, also for a name that ROS does not take."""
     spec.check(value)
     if spec.name not in NAMES:
         return
     for name in [value] if isinstance(value, str) else value:
         try:
-            validate_topic_name(name)
-        except InvalidTopicNameException as error:
-            reason = str(error).splitlines()[0].removeprefix('Invalid topic name: ')
+            full = expand_topic_name(name, node.get_name(), node.get_namespace())
+            validate_full_topic_name(full)
+        except Exception as error:  # rclpy has several, without a common base
+            line = str(error).splitlines()[0].partition(': ')[2]
+            reason = line.partition(', at ')[0].rstrip(':')  # less the place in rcl's source
             raise SettingError(
                 f'{spec.name} has the name {name!r}, which ROS does not allow: {reason}'
             ) from error

@@ -69,6 +69,7 @@ def leave(
     ended.set()
     executor.wake()
     thread.join(LEAVING)
+    within(LEAVING, node, lambda: executor.shutdown(timeout_sec=0))
     within(LEAVING, node, node.destroy_node)
     within(LEAVING, node, try_shutdown)
 

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from ..audio.source import AudioSource
@@ -313,13 +314,18 @@ class SpeechRecognizer(ManagedNode):
 
     def set_parameters_atomically(self, parameter_list):
         """Set parameters; a refusal says what would be right, which rclpy's would not."""
-        with self._settings_lock:
-            parameters = self._declared.prepare(parameter_list)
-            result = self._declared.refusal(parameters)
-            if result is None:
-                result = super().set_parameters_atomically(parameters)
-                if result.successful:
-                    self._declared.accepted(parameters)
+        try:
+            with self._settings_lock:
+                parameters = self._declared.prepare(parameter_list)
+                result = self._declared.refusal(parameters)
+                if result is None:
+                    result = super().set_parameters_atomically(parameters)
+                    if result.successful:
+                        self._declared.accepted(parameters)
+        except Exception as error:
+            log_failure(self, error)
+            reason = f'internal error: {error!r}'
+            result = SetParametersResult(successful=False, reason=reason)
         if not result.successful:
             result.reason = printable(result.reason)
             self.get_logger().warn(result.reason)

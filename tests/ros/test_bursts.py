@@ -1,7 +1,9 @@
 """Many requests at once, errors inside callbacks, and the end of the node: all get answers."""
 
+from pathlib import Path
 import threading
 import time
+from typing import Any
 
 from action_msgs.msg import GoalStatus
 from distil_whisper_msgs.action import Listen
@@ -29,10 +31,14 @@ def recording(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def node(recording):
-    parameters = {'audio__source': 'file', 'audio__file': str(recording)}
+    parameters = reading(recording)
     with robot(**parameters, requests__queue_length=1000) as (client, process):
         client.wait_state('ready')
         yield client, process
+
+
+def reading(path: Path, **more: object) -> dict[str, Any]:
+    return {'audio__source': 'file', 'audio__file': str(path), **more}
 
 
 def audio_message(samples: np.ndarray) -> Audio:
@@ -77,7 +83,8 @@ class TestBursts:
         assert listener.wait_for_server(10)
         accepted = [listener.send_goal_async(Listen.Goal()) for _ in range(BURST)]
         wait_for(lambda: all(f.done() for f in accepted), 60, 'the acceptance of each goal')
-        results = [future.result().get_result_async() for future in accepted]
+        handles: list[Any] = [future.result() for future in accepted]
+        results = [handle.get_result_async() for handle in handles]
         wait_for(lambda: all(f.done() for f in results), 60, 'a result of each goal')
         statuses = {future.result().status for future in results}
         assert statuses == {GoalStatus.STATUS_SUCCEEDED, GoalStatus.STATUS_ABORTED}
@@ -85,8 +92,8 @@ class TestBursts:
 
 
 def test_every_waiting_call_is_answered_when_the_model_is_unloaded(recording):
-    parameters = {'audio__source': 'file', 'audio__file': str(recording)}
-    slow = {'model__audio_context_margin': 30.0, 'requests__queue_length': 100}
+    parameters = reading(recording)
+    slow: dict[str, Any] = {'model__audio_context_margin': 30.0, 'requests__queue_length': 100}
     with robot(**parameters, **slow) as (client, process):
         client.wait_state('ready')
         minute = np.resize(goforward(), 60 * RATE)
@@ -107,13 +114,12 @@ def test_every_waiting_call_is_answered_when_the_model_is_unloaded(recording):
 
 
 def test_the_node_leaves_the_graph_and_answers_at_its_end(recording):
-    parameters = {'audio__source': 'file', 'audio__file': str(recording)}
-    more = {'audio__file_realtime': True, 'utterance__endpointing': False}
+    parameters = reading(recording)
+    more: dict[str, Any] = {'audio__file_realtime': True, 'utterance__endpointing': False}
     with robot(**parameters, **more) as (client, process):
         client.wait_state('ready')
         record = client.start_trigger('record')
         client.wait_state('waiting', 'hearing')
-        goal = None
         assert 'speech_recognizer' in client.node.get_node_names()
         started = time.monotonic()
         assert process.interrupt() == 0
@@ -124,14 +130,13 @@ def test_the_node_leaves_the_graph_and_answers_at_its_end(recording):
         gone = lambda: 'speech_recognizer' not in client.node.get_node_names()  # noqa: E731
         wait_for(gone, 5, 'the departure of the node')
         assert 'Traceback' not in process.log()
-        del goal
 
 
 class TestGoals:
     def test_two_goals_at_once_both_have_feedback_and_can_be_canceled(self, recording):
-        parameters = {'audio__source': 'file', 'audio__file': str(recording)}
-        more = {'audio__file_realtime': True, 'utterance__endpointing': False}
-        policy = {'requests__policy': 'queue'}
+        parameters = reading(recording)
+        more: dict[str, Any] = {'audio__file_realtime': True, 'utterance__endpointing': False}
+        policy: dict[str, Any] = {'requests__policy': 'queue'}
         with robot(**parameters, **more, **policy) as (client, process):
             client.wait_state('ready')
             goals = []
@@ -164,7 +169,7 @@ def test_the_stamps_come_from_the_nodes_clock(recording):
     """With use_sim_time and a /clock that stands still, nothing stops, and stamps are its."""
     from rosgraph_msgs.msg import Clock
 
-    parameters = {'audio__source': 'file', 'audio__file': str(recording), 'use_sim_time': True}
+    parameters = reading(recording, use_sim_time=True)
     with robot(**parameters) as (client, process):
         publisher = client.node.create_publisher(Clock, '/clock', 10)
         wait_for(lambda: publisher.get_subscription_count(), 20, 'the subscription')
@@ -185,7 +190,7 @@ def test_the_stamps_come_from_the_nodes_clock(recording):
 
 
 def test_a_clock_that_does_not_come_is_logged_once(recording):
-    parameters = {'audio__source': 'file', 'audio__file': str(recording), 'use_sim_time': True}
+    parameters = reading(recording, use_sim_time=True)
     with robot(**parameters) as (client, process):
         client.wait_state('ready')
         wait_for(lambda: 'nothing is published on /clock' in process.log(), 20, 'the line')

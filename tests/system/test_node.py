@@ -352,13 +352,18 @@ class TestRecordings:
             assert reply.message
 
     def test_the_audio_is_written_only_where_a_folder_is_named(self, recordings, tmp_path):
-        with robot(**reading(recordings / 'goforward.wav')) as (client, _):
+        folder = tmp_path / 'audio'
+        path = recordings / 'goforward.wav'
+        with robot(**reading(path)) as (client, _):
             client.wait_state('ready')
             assert client.trigger('record').success
-            folder = tmp_path / 'audio'
-            assert client.set_parameter('save_audio_directory', str(folder)) == ''
+            # Only whoever starts the node may have it write files.
+            refused = client.set_parameter('save_audio_directory', str(folder))
+            assert 'can change only at the start' in refused
+        with robot(**reading(path, save_audio_directory=str(folder))) as (client, _):
+            client.wait_state('ready')
             assert client.trigger('record').success
-            wait_for(lambda: list(folder.glob('*-2.wav')), 5, 'the file')
+            wait_for(lambda: list(folder.glob('*-1.wav')), 5, 'the file')
             assert len(list(folder.iterdir())) == 1
             assert soundfile.info(next(folder.iterdir())).samplerate == RATE
 
