@@ -27,17 +27,23 @@ class Endpointer:
     """
 
     def __init__(
-        self, settings: UtteranceSettings, pre_roll: float = 0.0, waits_forever: bool = False
+        self,
+        settings: UtteranceSettings,
+        pre_roll: float = 0.0,
+        waits_forever: bool = False,
+        waited: int = 0,
     ) -> None:
         """`pre_roll` is the audio kept from before the speech, in seconds; it counts as duration.
 
-        With `waits_forever`, `wait_for_speech` does not end the utterance.
+        With `waits_forever`, `wait_for_speech` does not end the utterance. `waited` frames of
+        that time were used up before.
         """
         self._settings = settings
         self._pre_roll = round(pre_roll / FRAME_DURATION)
         # Rounded down, since the maximum is never exceeded.
         self._max_frames = max(1, int(settings.max_duration / FRAME_DURATION))
-        self._wait_frames = math.inf if waits_forever else frame_count(settings.wait_for_speech)
+        wait = frame_count(settings.wait_for_speech) - waited
+        self._wait_frames = math.inf if waits_forever else wait
         self._silence_frames = frame_count(settings.end_silence)
         self.index = 0
         self._forget()
