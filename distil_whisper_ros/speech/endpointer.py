@@ -11,6 +11,7 @@ from ..core.settings import UtteranceSettings
 from ..core.types import Ending
 
 ONSET = 3  # voiced frames, net of unvoiced ones, that begin an utterance: a click has fewer
+DELAY = 2  # frames after its start that voice activity notices speech
 ONSET_AGE = 10  # frames in which those must come; the utterance buffer keeps as many
 HYSTERESIS = 0.15
 
@@ -75,16 +76,19 @@ class Endpointer:
         if not self._settings.endpointing:
             return Ending.MAX_DURATION if self.index >= self._max_frames else None
         if self.speech_start is None:
-            # Speech that began within the time counts, though it is sure only later.
-            allowed = self._wait_frames + (ONSET_AGE if self._onset else 0)
-            return Ending.NO_SPEECH if self.index >= allowed else None
+            return Ending.NO_SPEECH if self.index >= self._allowed else None
         if self.pause >= self._silence_frames:
             if self.voiced * FRAME_DURATION >= self._settings.min_speech:
                 return Ending.SILENCE
             self._forget()
-            return Ending.NO_SPEECH if self.index >= self._wait_frames else None
+            return Ending.NO_SPEECH if self.index >= self._allowed else None
         first = max(0, self.speech_start - self._pre_roll)
         return Ending.MAX_DURATION if self.index - first >= self._max_frames else None
+
+    @property
+    def _allowed(self) -> float:
+        """Frames in which speech may start: if it started in time, it counts when it is sure."""
+        return self._wait_frames + DELAY + (ONSET_AGE if self._onset else 0)
 
     def _follow(self, voiced: bool) -> None:
         if self.speaking:

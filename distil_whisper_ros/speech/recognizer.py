@@ -573,6 +573,7 @@ class Recognizer:
         except Exception as error:
             self._fail(error)
         with self._condition:
+            request.rejected = replace(transcript, id=request.id)
             request.id = next(self._ids)  # each utterance has its own
             request.stage, request.utterance, request.job = Stage.QUEUED, None, None
             self._condition.notify_all()
@@ -605,7 +606,8 @@ class Recognizer:
         """Answer a request, unless it has an answer; the observer hears of it first."""
         if not request.claim():
             return
-        transcript = replace(transcript, id=request.id)
+        known = transcript is request.rejected
+        transcript = transcript if known else replace(transcript, id=request.id)
         with self._condition:
             was_transcribing = request.stage is Stage.TRANSCRIBING
         if was_transcribing:
@@ -619,7 +621,7 @@ class Recognizer:
         heard = transcript.utterance is not None and transcript.utterance.voiced > 0
         told = heard or not request.implicit or transcript.outcome is Outcome.FAILED
         try:
-            if told and transcript.outcome is not Outcome.CANCELED:
+            if told and not known and transcript.outcome is not Outcome.CANCELED:
                 self._observer.on_transcript(transcript)
         except Exception as error:  # the request ends all the same
             self._fail(error)
@@ -637,6 +639,8 @@ class Recognizer:
         if utterance.ending is Ending.SELF_SPEECH:
             reason = utterance.note or f'no speech was heard: {self.self_speech.reason}'
             return Transcript(Outcome.SELF_SPEECH, reason=reason, utterance=utterance)
+        if request.rejected is not None:  # nobody spoke after the cough
+            return request.rejected
         wait = request.settings.utterance.wait_for_speech
         heard = {
             Ending.STOPPED: 'no speech was heard before it was stopped',

@@ -40,6 +40,8 @@ class Request:
     """Frames that were heard for it before the utterance that is heard now."""
     utterance: Utterance | None = None
     """What was heard, once it is complete."""
+    rejected: Transcript | None = None
+    """The last text that the hallucination filter rejected, after which it waited on."""
     job: Job | None = None
     """Its transcription, once there is one."""
 

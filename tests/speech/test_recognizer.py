@@ -267,9 +267,11 @@ def test_after_the_time_to_wait_a_cough_ends_the_request(make):
 
 
 def test_a_cough_and_then_nothing(make):
-    recognizer, _, _ = make('S' * 4 + '_' * 40, cough_then('thanks'))
+    """The reply tells why the sound was no speech, and it is published once."""
+    recognizer, _, notes = make('S' * 4 + '_' * 40, cough_then('thanks'))
     transcript = recognizer.record(SETTINGS).result(5)
-    assert transcript.outcome is Outcome.NO_SPEECH
+    assert transcript.outcome is Outcome.REJECTED
+    assert notes.transcripts == [transcript]
 
 
 def test_a_request_that_waits_on_can_be_canceled(make):
