@@ -155,7 +155,7 @@ class StreamSource(BufferedSource):
         told = bool(self._reported)
         self.set_working()
         if not told:  # who waits for the first block is to know of it
-            self._on_change('')
+            self._tell('')
 
     def _afresh(self, block: Block) -> None:
         self._framer, self._resampler = Framer(), Resampler(block.sample_rate)
