@@ -38,13 +38,13 @@ class Transcriber(Protocol):
         """Transcribe an utterance of any length."""
         ...
 
-    def together(
+    def transcribe_batch(
         self, utterances: Sequence[Utterance], settings: ModelSettings, turn: JobContext, /
     ) -> list[Hypothesis]:
         """Transcribe short utterances at once."""
         ...
 
-    def fits_together(self, settings: ModelSettings, /) -> bool:
+    def can_batch(self, settings: ModelSettings, /) -> bool:
         """Return whether utterances may be transcribed at once."""
         ...
 
@@ -153,7 +153,7 @@ class TranscriptionQueue:
         return short and same and count < model.batch_size and self._batches(model)
 
     def _batches(self, model: ModelSettings) -> bool:
-        return self._transcriber.fits_together(model)
+        return self._transcriber.can_batch(model)
 
     def _utterance(self, order: TranscriptionRequest, turn: JobContext) -> Utterance:
         samples = resample(np.nan_to_num(order.audio), order.sample_rate)
@@ -188,7 +188,7 @@ class TranscriptionQueue:
         if len(utterances) == 1:
             hypotheses = [self._transcriber(utterances[0], model, turn)]
         elif utterances:
-            hypotheses = self._transcriber.together(utterances, model, turn)
+            hypotheses = self._transcriber.transcribe_batch(utterances, model, turn)
         each = (time.monotonic() - started) / max(1, len(spoken))
         for order, utterance, hypothesis in zip(spoken, utterances, hypotheses):
             transcript = filtered(
