@@ -55,11 +55,13 @@ class ModelSettings(ParameterGroup):
         choices=('transcribe', 'translate'),
     )
     prompt: str = parameter(
-        '', 'Text that guides spelling, as names that are likely to be said: "Zora, Kinect".'
-    )
+        '', 'Text that guides spelling, as names that are likely to be said: "Zora, Kinect".',
+        forbidden='<|',
+    )  # fmt: skip
     hotwords: list[str] = parameter(
         [],
         'Rare words that are likely to be said, as names; they guide spelling as a prompt does.',
+        forbidden='<|',
     )
     beam_width: int = parameter(
         1, 'Hypotheses followed at once. 1 is greedy: faster, and hardly worse.',
