@@ -6,7 +6,7 @@ else: `microphone.py` starts it and reads it.
 
     python -m distil_whisper_ros.audio.capture_process '{"device": "default", ...}'
 
-Messages are a header (HEADER: kind, seconds, count, length of what follows) and bytes:
+Messages are a header (HEADER: kind, seconds, count, payload length) and a payload:
 OPENED with the stream's description as JSON, BLOCK with float32 samples, the capture time of the
 first one in seconds of time.monotonic(), which all processes of a machine share, and the
 overflows so far, FAILED and GONE with a sentence.
@@ -45,7 +45,7 @@ def find_device(sounddevice, wanted):
     if not inputs:
         raise ValueError(
             'there is no microphone: plug one in; in a container, pass /dev/snd and the audio '
-            'group; `arecord -l` lists what ALSA sees'
+            'group; `arecord -l` lists the devices that ALSA sees'
         )
     if wanted in ('', 'default'):
         try:
@@ -102,7 +102,7 @@ class Writer:
         os.dup2(2, 1)
 
     def offer(self, kind, payload, seconds, count, most):
-        """Write a message and what waits, as far as the pipe takes it at once.
+        """Write a message and those that wait, as far as the pipe takes them at once.
 
         Return whether it was taken: no, if more than `most` bytes wait for the parent.
         """
@@ -114,7 +114,7 @@ class Writer:
         return True
 
     def send(self, kind, payload):
-        """Write a message and what waits."""
+        """Write a message and those that wait."""
         self._unsent += HEADER.pack(kind, 0.0, 0, len(payload)) + payload
         self._write(blocking=True)
 

@@ -86,7 +86,7 @@ class StreamSource(BufferedSource):
         self._framer = Framer()
         self._resampler = Resampler(SAMPLE_RATE)
         self._format = (0, 0)
-        self._next: Block | None = None  # the block before, to know what should follow
+        self._next: Block | None = None  # the latest block, which the next one should follow
         self._arrived = clock()
         self._lost_at = -LOSS_SHOWN
         self._sender_clock = SenderClock()
@@ -103,7 +103,7 @@ class StreamSource(BufferedSource):
         self._is_open = True
 
     def close(self) -> None:
-        """Forget what was heard."""
+        """Stop, and drop all frames."""
         self._is_open = False
         self._forget()
 

@@ -22,7 +22,7 @@ from ..core.settings import Settings
 from .conversions import seconds
 
 # Not reliable: a message that is sent again comes after up to seconds, and holds up all behind it.
-# What is lost is in the next message once more. The history is what a busy machine may be late.
+# The next message has lost samples once more. The history covers a busy machine that is late.
 QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=500, reliability=ReliabilityPolicy.BEST_EFFORT
 )
@@ -56,10 +56,10 @@ class AudioSubscriber(StreamSource):
         self._opening_or_closing = threading.RLock()
 
     def open(self) -> None:
-        """Subscribe as soon as somebody publishes.
+        """Subscribe as soon as there is a publisher.
 
         In a node and thread of its own: 125 messages a second are too many for an executor that
-        builds its wait set of all services and timers anew for each.
+        builds its wait set of all services and timers for each.
         """
         with self._opening_or_closing:
             if self._executor is not None:

@@ -24,7 +24,7 @@ LIBRARIES = {
     'audio/pcm': {'numpy'},
     'audio/resampling': {'numpy', 'soxr'},
     'audio/recordings': {'numpy', 'soundfile'},
-    'audio/file_source': {'numpy', 'soundfile'},
+    'audio/file_source': {'numpy'},
     'audio/capture_process': {'sounddevice'},
     'audio/microphone': {'numpy'},
     'audio/stream_source': {'numpy'},
