@@ -1,6 +1,8 @@
 """Recordings: WAV, FLAC, OGG and whatever else libsndfile reads."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -16,9 +18,10 @@ def read_recording(path: str | Path) -> Samples:
     if path.is_dir() or not path.exists():
         kind = 'is a folder' if path.is_dir() else 'does not exist'
         raise FileError(f'the recording {path} {kind}: name a WAV, FLAC or OGG file')
+    name: Any = os.fsencode(path)  # a name need not be UTF-8
     try:
-        block, rate = soundfile.read(path, dtype='float32', always_2d=True)
-    except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        block, rate = soundfile.read(name, dtype='float32', always_2d=True)
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
         raise FileError(
             f'{path} is not a recording that can be read ({str(error).split(": ")[-1]}): '
             'use WAV, FLAC or OGG'
