@@ -201,7 +201,7 @@ def run_goal(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
     from std_srvs.srv import Trigger
 
     names = {
-        getattr(RecognizerState, name): name.lower()
+        getattr(RecognizerState, f'STATE_{name}'): name.lower()
         for name in ('READY', 'WAITING', 'HEARING', 'TRANSCRIBING', 'MUTED', 'LOST')
     }
     stop = node.create_client(Trigger, 'speech/stop')
