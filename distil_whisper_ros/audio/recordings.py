@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 import tempfile
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -25,7 +26,8 @@ def read_recording(path: str | Path) -> Samples:
     try:
         with open(path, 'rb'):  # says why it cannot be opened; libsndfile does not
             pass
-        with soundfile.SoundFile(path) as recording:
+        name: Any = os.fsencode(path)  # a name need not be UTF-8
+        with soundfile.SoundFile(name) as recording:
             samples = _read(recording)
     except FormatError as error:
         raise FileError(f'the recording {path} cannot be used: {error}') from error
