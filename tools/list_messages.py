@@ -20,8 +20,8 @@ def pattern(node: ast.expr) -> str:
         return node.value
     if isinstance(node, ast.JoinedStr):
         return ''.join(
-            part.value if isinstance(part, ast.Constant) else '…' for part in node.values
-        )  # type: ignore[arg-type]
+            str(part.value) if isinstance(part, ast.Constant) else '…' for part in node.values
+        )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return (pattern(node.left) or '…') + (pattern(node.right) or '…')
     if isinstance(node, ast.IfExp):

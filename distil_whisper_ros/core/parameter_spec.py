@@ -1,4 +1,4 @@
-"""What a knob is: a field of the settings with all that a person or ROS wants to know of it."""
+"""Parameter metadata: default, range, unit, description and when a change takes effect."""
 
 from dataclasses import dataclass, Field, field, fields, replace
 from enum import Enum
@@ -10,9 +10,9 @@ Value = bool | int | float | str | list[str]
 
 
 class TakesEffect(Enum):
-    """When a changed value is used, and so when it may be changed."""
+    """When a new value is used, and so when a parameter may change."""
 
-    START = 'only when the node is started'
+    START = 'only at the start of the node'
     CONFIGURE = 'while the node is unconfigured'
     ACTIVATE = 'while the node is not active'
     AT_ONCE = 'at any time'
@@ -29,7 +29,7 @@ def parameter(
     forbidden: str = '',
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
-    """Declare a field with all that a person or ROS wants to know of it."""
+    """Declare a field with its parameter's metadata."""
     metadata = {
         'text': text,
         'low': low,
@@ -44,21 +44,26 @@ def parameter(
     return field(default=default, metadata=metadata)
 
 
+def start_parameter(default: Value, text: str, **more: Any) -> Any:
+    """Declare a parameter that is fixed at the start of the node."""
+    return parameter(default, text, takes_effect=TakesEffect.START, **more)
+
+
 def model_parameter(default: Value, text: str, **more: Any) -> Any:
-    """Declare a knob that is read when the model is loaded."""
+    """Declare a parameter that is read when the model is loaded."""
     return parameter(default, text, takes_effect=TakesEffect.CONFIGURE, **more)
 
 
 def source_parameter(default: Value, text: str, **more: Any) -> Any:
-    """Declare a knob that is read when the microphone is opened."""
+    """Declare a parameter that is read when the microphone is opened."""
     return parameter(default, text, takes_effect=TakesEffect.ACTIVATE, **more)
 
 
 class ParameterGroup:
-    """A group of knobs."""
+    """A group of parameters, a frozen dataclass."""
 
     def replaced(self, **values: Value) -> Any:
-        """Return the group with other values; raise a SettingError for a wrong one."""
+        """Return the group with new values, by field; raise a SettingError for a wrong one."""
         for each in fields(self):  # type: ignore[arg-type]
             if each.name in values:
                 spec_of(each.name, each).check(values[each.name])
@@ -67,7 +72,7 @@ class ParameterGroup:
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """A field of Settings by its parameter's name."""
+    """A parameter: its full name and its metadata."""
 
     name: str
     default: Value
@@ -91,7 +96,7 @@ class ParameterSpec:
         return text
 
     def check(self, value: Value) -> None:
-        """Raise a SettingError that says what would be right, if `value` is not."""
+        """Raise a SettingError with the right type, range or choices, if `value` is wrong."""
         kind = type(self.default)
         names = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
         if type(value) is not kind:
@@ -122,7 +127,7 @@ class ParameterSpec:
 
 
 def spec_of(name: str, declared: 'Field[Any]') -> ParameterSpec:
-    """Return a declared field as a Knob."""
+    """Return the ParameterSpec of a declared field."""
     factory: Any = declared.default_factory
     default: Any = factory() if callable(factory) else declared.default
     return ParameterSpec(name=name, default=default, **declared.metadata)

@@ -1,14 +1,16 @@
-"""Every knob, once: name, type, default, range, unit and meaning.
+"""Every parameter, once: name, type, default, range, unit and description.
 
-The ROS parameters are the fields below, by the name `group.field`: `utterance.end_silence`. A
-knob's text is its parameter's description. `takes_effect` tells when a new value is used: a
-MODEL's with the next configure, a SOURCE's with the next activate, an UTTERANCE's at once.
+The ROS parameters are the fields below, named `group.field`: `utterance.end_silence`. A field's
+text is its parameter's description. `takes_effect` says when a new value is used: with the next
+start, configure or activate, or at once.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+import difflib
 from typing import Any
 
+from .errors import SettingError
 from .parameter_spec import (
     model_parameter,
     parameter,
@@ -16,7 +18,7 @@ from .parameter_spec import (
     ParameterSpec,
     source_parameter,
     spec_of,
-    TakesEffect,
+    start_parameter,
     Value,
 )
 
@@ -27,90 +29,93 @@ class ModelSettings(ParameterGroup):
 
     id: str = model_parameter(
         'distil-whisper/distil-medium.en',
-        'A Whisper checkpoint: its name on the Hugging Face hub, or a folder.',
+        'Whisper checkpoint: a name on the Hugging Face hub, or a folder.',
     )
     revision: str = model_parameter(
-        '', 'Commit, tag or branch on the hub; empty is the newest. A commit pins the model.'
+        '', 'Commit, tag or branch on the hub. Empty uses the newest; a commit pins the model.'
     )
-    offline: bool = model_parameter(False, 'Use only what is on this machine; never ask the hub.')
+    offline: bool = model_parameter(
+        False, 'Use only files on this machine; never connect to the hub.'
+    )
     assistant: str = model_parameter(
-        '', 'A Distil-Whisper of the same Whisper, a name or a folder, that guesses ahead: the '
-        'text is the same, and comes sooner where the model is large. Empty is none.',
+        '', 'Distil-Whisper checkpoint, a name or a folder, for speculative decoding. It must be '
+        'distilled from the same Whisper. The text stays the same; large models run faster. '
+        'Empty disables it.',
     )  # fmt: skip
     device: str = model_parameter(
-        'auto', 'Where the model runs: auto (a GPU if torch can use one), cpu, cuda, cuda:1.'
+        'auto', 'Device for the model: auto (a GPU if PyTorch can use one), cpu, cuda or cuda:1.'
     )
     dtype: str = model_parameter(
         'auto',
-        'Precision: auto is float16 on a GPU and int8 on a CPU, where the products with weights '
-        'are in int8 and the rest is float32.',
+        'Precision of the weights. auto uses float16 on a GPU, and int8 weights with float32 '
+        'activations on a CPU.',
         choices=('auto', 'float32', 'float16', 'bfloat16', 'int8'),
     )
     language: str = parameter(
-        '', 'Language spoken, as "en" or "german"; empty detects it. English models ignore it.'
+        '', 'Spoken language, as "en" or "german". Empty detects it. English models ignore it.'
     )
     task: str = parameter(
         'transcribe',
-        'Write what was said, or translate it to English. English models ignore it.',
+        'Transcribe the speech, or translate it to English. English models ignore it.',
         choices=('transcribe', 'translate'),
     )
     prompt: str = parameter(
-        '', 'Text that guides spelling, as names that are likely to be said: "Zora, Kinect".',
+        '', 'Text that guides the spelling, with names that people are likely to say: '
+        '"Zora, Kinect".',
         forbidden='<|',
     )  # fmt: skip
     hotwords: list[str] = parameter(
         [],
-        'Rare words that are likely to be said, as names; they guide spelling as a prompt does.',
+        'Rare words that people are likely to say. They guide the spelling as a prompt does.',
         forbidden='<|',
     )
     beam_width: int = parameter(
-        1, 'Hypotheses followed at once. 1 is greedy: faster, and hardly worse.',
-        low=1, high=16,
-    )  # fmt: skip
+        1, 'Beam width. 1 (greedy) is faster and almost as accurate.', low=1, high=16
+    )
     max_new_tokens: int = parameter(
-        128, 'Longest text of 30 s of audio, in tokens.', low=1, high=440
+        128, 'Maximum number of tokens generated per 30 s segment.', low=1, high=440
     )
     audio_context_margin: float = parameter(
-        -1.0, 'Silence that is encoded behind an utterance: less is faster, and too little breaks '
-        'the text. -1 is what was measured for this size of model; where nothing was, and with '
-        '30, all of the 30 s that Whisper was trained on are encoded.',
+        -1.0, 'Silence added to the audio context after an utterance. Less is faster; too little '
+        'damages the text. -1 uses the value measured for this size of model, or 30 if none was '
+        'measured. 30 encodes the full audio context of 30 s.',
         low=-1.0, high=30.0, unit='s',
     )  # fmt: skip
     segment_length: float = parameter(
-        28.0, 'Longer audio is cut at pauses into parts of at most this length.',
+        28.0, 'Maximum length of a segment. Longer audio is cut at pauses.',
         low=5.0, high=30.0, unit='s',
     )  # fmt: skip
-    batch_size: int = parameter(4, 'Parts of long audio that are decoded at once.', low=1, high=64)
+    batch_size: int = parameter(
+        4, 'Number of segments of long audio to decode in one batch.', low=1, high=64
+    )
     word_timestamps: bool = parameter(
-        True, "Find each word's time and confidence, for speech/transcript."
+        True, 'Add the time and the confidence of each word to speech/transcript.'
     )
     warm_up: bool = model_parameter(
-        True, 'Transcribe twice while configuring, so that the first request is not slower.'
+        True, 'Run the model twice while configuring, so that the first request is not slower.'
     )
 
 
 @dataclass(frozen=True)
 class AudioSettings(ParameterGroup):
-    """Where the audio comes from."""
+    """The source of the audio."""
 
     source: str = source_parameter(
-        'microphone', 'Where the audio comes from.', choices=('microphone', 'file', 'topic')
+        'microphone', 'Source of the audio.', choices=('microphone', 'file', 'topic')
     )
     topic: str = source_parameter(
-        'audio', 'The topic that source "topic" hears: distil_whisper_msgs/Audio, as the '
-        'executable "microphone" publishes it, or a message of audio_common_msgs.',
+        'audio', 'Topic for the source "topic". Its type is distil_whisper_msgs/Audio, which the '
+        'executable "microphone" publishes, or a message of audio_common_msgs.',
     )  # fmt: skip
     topic_sample_rate: int = source_parameter(
-        16_000, 'Rate of a topic whose messages do not tell it (audio_common_msgs/AudioData).',
-        low=8_000, high=384_000, unit='Hz',
+        16_000, 'Sample rate to assume when the message type has none '
+        '(audio_common_msgs/AudioData).', low=8_000, high=384_000, unit='Hz',
     )  # fmt: skip
     topic_channels: int = source_parameter(
-        1, 'Channels of a topic whose messages do not tell them.', low=1, high=64
+        1, 'Number of channels to assume when the message type has none.', low=1, high=64
     )
-    file: str = source_parameter('', 'The recording that source "file" hears: WAV, FLAC or OGG.')
-    file_realtime: bool = source_parameter(
-        False, 'Hear the recording as fast as it was spoken, not as fast as it can be read.'
-    )
+    file: str = source_parameter('', 'Recording for the source "file": WAV, FLAC or OGG.')
+    file_realtime: bool = source_parameter(False, 'Play the recording in real time.')
 
 
 @dataclass(frozen=True)
@@ -118,25 +123,26 @@ class MicrophoneSettings(ParameterGroup):
     """The microphone."""
 
     device: str = source_parameter(
-        'default', 'Its name, a part of its name, its number, or "default".'
+        'default', 'Name of the microphone, a part of its name, its number, or "default".'
     )
     sample_rate: int = source_parameter(
-        0, 'Rate to open the device with; 0 is 16000, or what the device prefers if it refuses.',
-        low=0, high=384_000, unit='Hz',
+        0, 'Sample rate of the device. 0 uses 16000, or the preferred rate of the device if it '
+        'refuses 16000.', low=0, high=384_000, unit='Hz',
     )  # fmt: skip
     channels: int = source_parameter(
-        0, 'Channels to open the device with, mixed to one; 0 is 1, or what the device has.',
+        0, 'Number of channels to open and mix to one. 0 opens 1, or all if the device refuses 1.',
         low=0, high=64,
     )  # fmt: skip
     pre_roll: float = source_parameter(
-        0.5, 'Audio kept from before a request, so that the first word is whole.',
+        0.5, 'Length of the audio kept from before a request, so that the first word is complete.',
         low=0.0, high=5.0, unit='s',
     )  # fmt: skip
     reopen_period: float = source_parameter(
-        1.0, 'Time between attempts to open a microphone that is gone.',
-        low=0.1, high=60.0, unit='s',
-    )  # fmt: skip
-    frame_id: str = source_parameter('microphone', 'Name of its frame, for the headers.')
+        1.0, 'Time between attempts to open a lost microphone.', low=0.1, high=60.0, unit='s'
+    )
+    frame_id: str = source_parameter(
+        'microphone', 'Frame of the microphone, for the headers of messages.'
+    )
 
 
 @dataclass(frozen=True)
@@ -144,89 +150,91 @@ class UtteranceSettings(ParameterGroup):
     """Where an utterance begins and ends."""
 
     endpointing: bool = parameter(
-        True, 'End the utterance when the speaker pauses; else record max_duration, always.'
+        True, 'End the utterance when the speaker pauses. If false, always record max_duration.'
     )
     wait_for_speech: float = parameter(
-        5.0, 'Time that somebody has to begin to speak.', low=0.1, high=3600.0, unit='s'
+        5.0, 'How long to wait for speech to start.', low=0.1, high=3600.0, unit='s'
     )
     max_duration: float = parameter(
-        10.0, 'Longest utterance.', low=0.5, high=600.0, unit='s'
-    )  # fmt: skip
+        10.0, 'Maximum length of an utterance.', low=0.5, high=600.0, unit='s'
+    )
     end_silence: float = parameter(
-        0.7, 'Pause that ends the utterance. Shorter answers sooner, and cuts off slow speakers.',
-        low=0.1, high=10.0, unit='s',
+        0.7, 'Length of the pause that ends the utterance. A shorter pause gives a faster answer, '
+        'but cuts off slow speakers.', low=0.1, high=10.0, unit='s',
     )  # fmt: skip
     speculative: bool = parameter(
-        True, 'Transcribe at each short pause already, in case the speaker is done: the text '
-        'comes sooner, and work is thrown away when the speaker goes on.',
+        True, 'Start to transcribe at each short pause, before the utterance ends. The text comes '
+        'sooner; if the speaker goes on, the work is lost.',
     )  # fmt: skip
     vad_threshold: float = parameter(
-        0.5, 'Probability of speech from which a frame of 32 ms counts as speech.',
+        0.5, 'Probability of speech at which a frame of 32 ms counts as speech.',
         low=0.05, high=0.95,
     )  # fmt: skip
     min_speech: float = parameter(
-        0.1, 'Less speech than this is taken for a click or a cough, and waiting goes on.',
+        0.1, 'Ignore speech shorter than this, as a click or a cough, and wait on.',
         low=0.0, high=2.0, unit='s',
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class HallucinationFilterSettings(ParameterGroup):
-    """What must hold for a text to be published: hallucination_filter.py tells why these."""
+    """The conditions for a text to be published: see speech/hallucination_filter.py."""
 
-    enabled: bool = parameter(True, 'Refuse texts that nobody seems to have said.')
+    enabled: bool = parameter(True, 'Filter out hallucinated text.')
     min_speech: float = parameter(
-        0.15, 'Refuse a text if voice activity found less speech than this.',
+        0.15, 'Reject a text if voice activity found less speech than this.',
         low=0.0, high=5.0, unit='s',
     )  # fmt: skip
     max_no_speech_probability: float = parameter(
-        0.6, 'Refuse a text if the model takes the audio for no speech with more than this, and '
-        'its mean log probability is below confident_log_probability.', low=0.0, high=1.0,
+        0.6, 'Reject a text if its no-speech probability is above this and its mean log '
+        'probability is below confident_log_probability.', low=0.0, high=1.0,
     )  # fmt: skip
     confident_log_probability: float = parameter(
-        -0.3, 'Mean log probability from which a text counts although the model doubts that '
-        'there is speech.', low=-10.0, high=0.0,
+        -0.3, 'Mean log probability above which a text is kept in spite of its no-speech '
+        'probability.', low=-10.0, high=0.0,
     )  # fmt: skip
     min_log_probability: float = parameter(
-        -1.2, 'Refuse a text with a lower mean log probability.', low=-10.0, high=0.0
+        -1.2, 'Reject a text with a lower mean log probability than this.', low=-10.0, high=0.0
     )
     max_compression_ratio: float = parameter(
-        2.4, 'Refuse a text that repeats itself: its length over its compressed length.',
-        low=1.0, high=20.0,
+        2.4, 'Reject a text that repeats itself: its length over its compressed length is above '
+        'this.', low=1.0, high=20.0,
     )  # fmt: skip
     max_words_per_second: float = parameter(
-        8.0, 'Refuse a text with more words than can be said in the time that somebody spoke.',
+        8.0, 'Reject a text with more words per second of speech than this.',
         low=1.0, high=50.0, unit='1/s',
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RequestSettings(ParameterGroup):
-    """What happens to requests."""
+    """Rules for requests."""
 
     policy: str = parameter(
-        'refuse', 'What a request meets while another is under way: it is refused ("busy"), waits '
-        'in a queue, or preempts the other, which is canceled.',
+        'refuse', 'What happens to a request while another one is active: it is refused ("busy"), '
+        'it waits in a queue, or it preempts and cancels the other one.',
         choices=('refuse', 'queue', 'preempt'),
     )  # fmt: skip
     queue_length: int = parameter(
-        8, 'Requests that may wait; of speech/transcribe too.', low=1, high=1000
+        8, 'Maximum number of waiting requests; for speech/transcribe too.', low=1, high=1000
     )
     max_audio_duration: float = parameter(
-        600.0, 'Longest audio that speech/transcribe takes.', low=1.0, high=36_000.0, unit='s'
-    )
+        600.0, 'Maximum length of the audio for speech/transcribe.',
+        low=1.0, high=36_000.0, unit='s',
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class HandsFreeSettings(ParameterGroup):
-    """Hearing all the time."""
+    """Listening all the time."""
 
     enabled: bool = source_parameter(
-        False, 'Hear every utterance from the start on; speech/hands_free switches it.'
-    )
+        False, 'Transcribe every utterance, without a request, from the activation on. '
+        'speech/hands_free switches it.',
+    )  # fmt: skip
     queue_length: int = parameter(
-        8, 'Utterances that may wait for their transcription; then the oldest is dropped.',
-        low=1, high=100,
+        8, 'Maximum number of utterances that wait for their transcription. Above it the oldest '
+        'one is dropped.', low=1, high=100,
     )  # fmt: skip
 
 
@@ -235,40 +243,50 @@ class PartialSettings(ParameterGroup):
     """Text while the person still speaks."""
 
     period: float = parameter(
-        0.5, 'Time between partial texts, if the machine is fast enough; only while somebody '
-        'subscribes to speech/partial or asked for them.', low=0.1, high=10.0, unit='s',
+        0.5, 'Minimum time between partial texts. They are computed only while somebody '
+        'subscribes to speech/partial, or for a goal with partial_results.',
+        low=0.1, high=10.0, unit='s',
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
+class MuteSettings(ParameterGroup):
+    """Privacy: a muted microphone is closed."""
+
+    at_start: bool = start_parameter(
+        False, 'Start muted: the microphone stays closed until speech/mute is called with false.'
+    )
+
+
+@dataclass(frozen=True)
 class SelfSpeechSettings(ParameterGroup):
-    """The robot does not hear itself speak."""
+    """The robot ignores its own speech."""
 
     topics: list[str] = source_parameter(
-        [], 'Topics (std_msgs/Bool) that are true while the robot speaks.'
+        [], 'Topics of type std_msgs/Bool that are true while the robot speaks.'
     )
     actions: list[str] = source_parameter(
-        [], 'Actions that are under way while the robot speaks, as "say".'
+        [], 'Actions that are active while the robot speaks, as "say".'
     )
     tail: float = parameter(
-        0.3, 'Time after the robot has spoken in which it still does not listen: its echo.',
+        0.3, 'Time after robot speech during which sound is still ignored, because of the echo.',
         low=0.0, high=10.0, unit='s',
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CommandSettings(ParameterGroup):
-    """The commands that a text is mapped to."""
+    """Commands that a text is mapped to."""
 
-    phrases: list[str] = parameter([], 'Commands; a text is mapped to the most similar of them.')
+    phrases: list[str] = parameter([], 'Commands. A text is mapped to the most similar one.')
     min_score: float = parameter(
-        0.75, 'A text that is less similar than this is no command.', low=0.0, high=1.0
+        0.75, 'Minimum similarity of a text and its command.', low=0.0, high=1.0
     )
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All of it."""
+    """All parameters."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
@@ -280,24 +298,41 @@ class Settings:
     requests: RequestSettings = field(default_factory=RequestSettings)
     hands_free: HandsFreeSettings = field(default_factory=HandsFreeSettings)
     partial: PartialSettings = field(default_factory=PartialSettings)
+    mute: MuteSettings = field(default_factory=MuteSettings)
     self_speech: SelfSpeechSettings = field(default_factory=SelfSpeechSettings)
     commands: CommandSettings = field(default_factory=CommandSettings)
-    autostart: bool = parameter(
-        True,
-        'Configure and activate the node by itself; false leaves it to a lifecycle manager.',
-        takes_effect=TakesEffect.START,
+    autostart: bool = start_parameter(
+        True, 'Configure and activate the node at start. If false, a lifecycle manager does it.'
     )
-    diagnostics_period: float = parameter(
-        1.0, 'Time between messages on /diagnostics.', low=0.1, high=60.0, unit='s',
-        takes_effect=TakesEffect.START,
-    )  # fmt: skip
-    save_audio_directory: str = parameter(
-        '', 'Folder for a WAV file of each utterance; empty, the default, writes no audio.'
+    diagnostics_period: float = start_parameter(
+        1.0, 'Time between messages on /diagnostics.', low=0.1, high=60.0, unit='s'
     )
+    save_audio_directory: str = start_parameter(
+        '', 'Folder for a WAV file of each utterance. Empty, the default, saves no audio.'
+    )
+
+
+RENAMED = {
+    'model.beams': 'model.beam_width',
+    'model.window_margin': 'model.audio_context_margin',
+    'model.chunk_length': 'model.segment_length',
+    'model.word_times': 'model.word_timestamps',
+    'guard.enabled': 'hallucination_filter.enabled',
+    'guard.min_speech': 'hallucination_filter.min_speech',
+    'guard.max_no_speech_probability': 'hallucination_filter.max_no_speech_probability',
+    'guard.confident_log_probability': 'hallucination_filter.confident_log_probability',
+    'guard.min_log_probability': 'hallucination_filter.min_log_probability',
+    'guard.max_compression_ratio': 'hallucination_filter.max_compression_ratio',
+    'guard.max_words_per_second': 'hallucination_filter.max_words_per_second',
+    'mute.topics': 'self_speech.topics',
+    'mute.actions': 'self_speech.actions',
+    'mute.tail': 'self_speech.tail',
+}
+"""Parameters of earlier versions and their names now. An old name is refused, never used."""
 
 
 def parameter_specs() -> Iterator[ParameterSpec]:
-    """Yield every knob in the order of this file."""
+    """Yield every parameter in the order of this file."""
     for outer in fields(Settings):
         if 'text' in outer.metadata:
             yield spec_of(outer.name, outer)
@@ -308,11 +343,16 @@ def parameter_specs() -> Iterator[ParameterSpec]:
 
 
 def settings_from(values: dict[str, Value]) -> Settings:
-    """Return settings with these values, by parameter name; check each."""
+    """Return settings with these values, by parameter name.
+
+    Raise a SettingError for an unknown name, a former name, or a wrong value.
+    """
     known = {each.name: each for each in parameter_specs()}
     groups: dict[str, dict[str, Value]] = {}
     top: dict[str, Any] = {}
     for name, value in values.items():
+        if name not in known:
+            raise SettingError(unknown(name))
         known[name].check(value)
         group, dot, key = name.partition('.')
         if dot:
@@ -323,3 +363,12 @@ def settings_from(values: dict[str, Value]) -> Settings:
     for group, changes in groups.items():
         top[group] = replace(getattr(settings, group), **changes)
     return replace(settings, **top)
+
+
+def unknown(name: str) -> str:
+    """Return a sentence about a parameter that does not exist, with the name to use instead."""
+    if name in RENAMED:
+        return f'{name} is now called {RENAMED[name]}: use the new name'
+    near = difflib.get_close_matches(name, [spec.name for spec in parameter_specs()], 1)
+    hint = f'; did you mean {near[0]!r}?' if near else ''
+    return f'there is no parameter {name!r}{hint}'

@@ -1,17 +1,45 @@
-"""Our plain values as ROS messages."""
+"""Plain values as ROS messages."""
 
+from collections.abc import Callable
 import math
+import time
 
 from builtin_interfaces.msg import Time
 from distil_whisper_msgs.msg import RecognizerState, Segment, Transcript, Word
+from rclpy.clock import Clock
+from rclpy.time import Time as ClockTime
 
 from ..core import types as values
 
+TimeOf = Callable[[float], Time]
+"""Returns the stamp of a moment, in the seconds that the values count in."""
+LATEST = (2**31 - 1) * 10**9 + 999_999_999  # ns: the last moment that a Time can hold
 
-def stamp(seconds: float) -> Time:
-    """Return seconds since the epoch as a Time."""
-    whole = math.floor(seconds)
-    return Time(sec=int(whole), nanosec=min(999_999_999, int((seconds - whole) * 1e9)))
+
+def by_clock(clock: Clock) -> TimeOf:
+    """Return what makes stamps by a clock out of moments of time.monotonic().
+
+    The clock may be a simulation's, which has nothing to do with this machine's; so a moment is as
+    long before the clock's now as it is before the monotonic now.
+    """
+    now, monotonic = clock.now().nanoseconds, time.monotonic()
+    return lambda moment: stamp(now - round((monotonic - moment) * 1e9))
+
+
+def after(begin: Time) -> TimeOf:
+    """Return what makes stamps out of seconds after `begin`."""
+    first = begin.sec * 10**9 + begin.nanosec
+    return lambda offset: stamp(first + round(offset * 1e9))
+
+
+def stamp(nanoseconds: int) -> Time:
+    """Return nanoseconds since the epoch as a Time, within its limits."""
+    return ClockTime(nanoseconds=min(LATEST, max(0, nanoseconds))).to_msg()
+
+
+def seconds(time: Time) -> float:
+    """Return a Time as seconds since the epoch."""
+    return time.sec + time.nanosec * 1e-9
 
 
 def state_message(
@@ -33,9 +61,18 @@ def state_message(
 
 
 def transcript_message(
-    transcript: values.Transcript, published: float, frame_id: str, model: str, device: str
+    transcript: values.Transcript,
+    time_of: TimeOf,
+    frame_id: str,
+    model: str,
+    device: str,
+    published: float | None = None,
 ) -> Transcript:
-    """Return a Transcript; `published` is the time of publication, in seconds since the epoch."""
+    """Return a Transcript.
+
+    `published` is the moment of publication, for the latency; None for audio whose capture this
+    machine did not see.
+    """
     message = Transcript(
         id=transcript.id,
         text=transcript.text,
@@ -50,11 +87,11 @@ def transcript_message(
     message.header.frame_id = frame_id
     utterance, hypothesis = transcript.utterance, transcript.hypothesis
     if utterance is not None:
-        message.header.stamp = stamp(utterance.speech_start or utterance.time)
-        message.end_of_speech = stamp(utterance.speech_end or utterance.time)
+        message.header.stamp = time_of(utterance.speech_start or utterance.time)
+        message.end_of_speech = time_of(utterance.speech_end or utterance.time)
         message.ending = int(utterance.ending)
         message.audio_duration = utterance.duration
-        if utterance.speech_end:
+        if utterance.speech_end and published is not None:
             message.latency = published - utterance.speech_end
     if hypothesis is not None and utterance is not None:
         lead = max(0.0, utterance.speech_start - utterance.time)  # stamps count from the speech
@@ -89,8 +126,3 @@ def segment_message(segment: values.Segment, lead: float) -> Segment:
             for word in segment.words
         ],
     )
-
-
-def seconds(time: Time) -> float:
-    """Return a Time as seconds since the epoch."""
-    return time.sec + time.nanosec * 1e-9

@@ -1,4 +1,4 @@
-"""What /diagnostics says of the microphone and the recognizer."""
+"""The contents of /diagnostics: the recognizer and its audio source."""
 
 from dataclasses import dataclass
 
@@ -10,23 +10,23 @@ from ..core.types import Outcome, State, Transcript
 
 @dataclass
 class Load:
-    """What the recognizer did so far."""
+    """Counts what the recognizer did so far."""
 
     requests: int = 0
     transcribed: int = 0
     rejected: int = 0
     failed: int = 0
     dropped: int = 0
-    """Utterances that were dropped hands-free, since the model was too slow."""
+    """Utterances dropped while hands-free, because the model was too slow."""
     redone: int = 0
-    """Utterances of which less than 30 s was encoded, and that were decoded again."""
+    """Utterances decoded again with the full audio context, because a short one failed."""
     latency: float = 0.0
     """Of the last text, from the end of speech to its publication, in seconds."""
     real_time_factor: float = 0.0
     """Of the last transcription: processing time over audio duration."""
 
     def count(self, transcript: Transcript, latency: float) -> None:
-        """Take what came of a request."""
+        """Count the end of a request."""
         self.requests += 1
         self.transcribed += transcript.outcome is Outcome.TRANSCRIBED
         self.rejected += transcript.outcome is Outcome.REJECTED
@@ -40,9 +40,17 @@ class Load:
 
 
 def diagnostics(
-    node: str, state: State, detail: str, model: str, health: SourceHealth | None, load: Load
+    node: str,
+    state: State,
+    detail: str,
+    model: str,
+    health: SourceHealth | None,
+    load: Load,
 ) -> DiagnosticArray:
-    """Return the array, without its stamp."""
+    """Return the array, without its stamp.
+
+    `model` is the model that is loaded, or ''; `health` is None while there is no source.
+    """
     failed = state is State.ERROR
     recognizer = _status(
         f'{node}: recognizer',
@@ -56,39 +64,38 @@ def diagnostics(
             'rejected': load.rejected,
             'failed': load.failed,
             'dropped': load.dropped,
-            'windows redone': load.redone,
+            'audio contexts redone': load.redone,
             'last latency (s)': f'{load.latency:.3f}',
             'last real-time factor': f'{load.real_time_factor:.3f}',
         },
     )
-    return DiagnosticArray(status=[recognizer, _microphone(node, health)])
+    return DiagnosticArray(status=[recognizer, _source(node, state, health)])
 
 
-def _microphone(node: str, health: SourceHealth | None) -> DiagnosticStatus:
+def _source(node: str, state: State, health: SourceHealth | None) -> DiagnosticStatus:
     name = f'{node}: microphone'
+    if state is State.MUTED:
+        return _status(name, '', DiagnosticStatus.OK, 'closed: the microphone is muted', {})
     if health is None:
         return _status(name, '', DiagnosticStatus.STALE, 'closed: the node is not active', {})
-    grade = DiagnosticStatus.OK
+    level = DiagnosticStatus.OK
     if health.problem:
-        grade = DiagnosticStatus.WARN if health.open else DiagnosticStatus.ERROR
-    return _status(
-        name,
-        health.name,
-        grade,
-        health.problem or 'open',
-        {
-            'sample rate (Hz)': health.sample_rate,
-            'channels': health.channels,
-            'level (dBFS)': f'{health.level:.0f}',
-            'overflows': health.overflows,
-            'lost (s)': f'{health.lost:.2f}',
-            'restarts': health.restarts,
-        },
-    )
+        level = DiagnosticStatus.WARN if health.open else DiagnosticStatus.ERROR
+    pairs = {
+        'sample rate (Hz)': health.sample_rate,
+        'channels': health.channels,
+        'level (dBFS)': f'{health.level:.0f}',
+        'overflows': health.overflows,
+        'lost (s)': f'{health.lost:.2f}',
+        'restarts': health.restarts,
+    }
+    if health.clock_offset is not None:
+        pairs['clock offset of the sender (s)'] = f'{health.clock_offset:.3f}'
+    return _status(name, health.name, level, health.problem or 'open', pairs)
 
 
-def _status(name, hardware, grade, message, values) -> DiagnosticStatus:
+def _status(name, hardware, level, message, values) -> DiagnosticStatus:
     pairs = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     return DiagnosticStatus(
-        name=name, hardware_id=hardware, level=grade, message=message, values=pairs
+        name=name, hardware_id=hardware, level=level, message=message, values=pairs
     )

@@ -1,29 +1,36 @@
 """The action speech/listen: a request with options, feedback and cancel."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+import threading
 import time
 from typing import Any
 
 from distil_whisper_msgs.action import Listen
 from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
 from ..core.errors import SpeechError
 from ..core.settings import Settings
 from ..core.types import Outcome, State, Transcript
+from ..speech.recognizer import Recognizer
 from ..speech.request import Request
-from .futures import awaitable
-from .services import Ears, overridden, understood
+from .deferred import DEEP
+from .log import log_failure, printable
+from .services import overridden, Parts, with_text_options
+from .timers import steady_timer
 
 FEEDBACK_PERIOD = 0.05  # s: twice the ten a second that are promised
+CANCELING = 1.0  # s that rclpy may take to mark a goal as one that is being canceled
 
 
-@dataclass
+@dataclass(eq=False)
 class Goal:
-    """A goal under way."""
+    """A goal that has no result yet."""
 
     handle: Any
+    recognizer: Recognizer
     request: Request
     accepted: float
     partial: str = ''
@@ -31,95 +38,159 @@ class Goal:
 
 
 class ListenAction:
-    """Offers the action on a node."""
+    """The action, on a node.
 
-    def __init__(self, node: Node, ears: Ears, group: CallbackGroup) -> None:
-        """Create the action server."""
+    The server takes one goal, cancel or result request at a time; results come from the
+    recognizer's event thread.
+    """
+
+    def __init__(self, node: Node, parts: Parts, state: Callable[[], State]) -> None:
+        """Create the action server; `state` returns the recognizer's state."""
         self._node = node
-        self._ears = ears
-        self._group = group
-        self._goals: list[Goal] = []
-        self._timer: Any = None
-        self._state = State.UNCONFIGURED
-        self._server = ActionServer(
-            node,
-            Listen,
-            'speech/listen',
-            self._execute,
-            goal_callback=lambda goal: GoalResponse.ACCEPT,  # a refusal could not say why
-            cancel_callback=lambda handle: CancelResponse.ACCEPT,
-            callback_group=group,
-        )
+        self._parts = parts
+        self._state = state
+        self._lock = threading.Lock()
+        self._goals: dict[bytes, Goal] = {}
+        # One for the node's whole life; it rests while there are no goals, since it costs.
+        self._timer = steady_timer(node, FEEDBACK_PERIOD, self._publish_feedback)
+        self._timer.cancel()
+        self._server = DeferredActionServer(node, 'speech/listen', self._start, self._cancel)
 
-    async def _execute(self, handle):
-        settings = self._ears.settings
+    def destroy(self) -> None:
+        """Remove the action server from the node."""
+        self._server.destroy()
+
+    def _start(self, handle: Any) -> None:
+        """Start to listen for a goal that was accepted; answer at once if that is impossible."""
         try:
-            wanted = with_options(settings(), handle.request)
-            recognizer = self._ears.active()
-            request = recognizer.record(wanted, partial=handle.request.partial_results)
+            settings = with_options(self._parts.settings(), handle.request)
+            recognizer = self._parts.recognizer()
+            request = recognizer.record(settings, partial=handle.request.partial_results)
         except SpeechError as error:
-            return self._end(handle, Transcript(Outcome.FAILED, reason=str(error)))
-        goal = Goal(handle, request, time.monotonic())
-        self._goals.append(goal)
-        self._watch()
-        try:
-            transcript = await awaitable(self._node, request.future)
-        finally:
-            self._goals.remove(goal)
-        return self._end(handle, transcript)
-
-    def _end(self, handle, transcript: Transcript) -> Listen.Result:
-        if transcript.accepted and not handle.is_cancel_requested:
-            handle.succeed()
-        elif handle.is_cancel_requested:
-            handle.canceled()
-        else:
-            handle.abort()
-        return Listen.Result(transcript=self._ears.transcript_message(transcript))
-
-    def _watch(self) -> None:
-        if self._timer is None:
-            self._timer = self._node.create_timer(
-                FEEDBACK_PERIOD, self._tell, callback_group=self._group
-            )
-
-    def _tell(self) -> None:
-        """Send feedback to each goal under way, and cancel those that are to be canceled."""
-        goals = tuple(self._goals)
-        if not goals:
-            timer, self._timer = self._timer, None
-            if timer is not None:
-                self._node.destroy_timer(timer)
+            self._answer(handle, Transcript(Outcome.FAILED, reason=printable(error)))
             return
-        try:
-            recognizer = self._ears.active()
-        except SpeechError:
-            return  # it was deactivated: the requests end by themselves
-        level = recognizer.level
-        for goal in goals:
-            # Here and not in the cancel callback: until that has returned, the goal cannot end.
-            if goal.handle.is_cancel_requested and not goal.canceling:
+        except Exception as error:
+            log_failure(self._node, error)
+            reason = f'internal error: {printable(repr(error))}'
+            self._answer(handle, Transcript(Outcome.FAILED, reason=reason))
+            return
+        goal = Goal(handle, recognizer, request, time.monotonic())
+        with self._lock:
+            self._goals[key(handle)] = goal
+            if len(self._goals) == 1:
+                self._timer.reset()
+        self._wake()  # it must see the timer
+        request.future.add_done_callback(lambda done: self._answer(handle, done.result()))
+
+    def _wake(self) -> None:
+        executor = self._node.executor
+        if executor is not None:
+            executor.wake()
+
+    def _cancel(self, handle: Any) -> CancelResponse:
+        """Cancel a goal's request."""
+        with self._lock:
+            goal = self._goals.get(key(handle))
+            if goal is not None:
                 goal.canceling = True
-                recognizer.cancel(goal.request)
+        if goal is not None:
+            goal.recognizer.cancel(goal.request)
+        return CancelResponse.ACCEPT
+
+    def _answer(self, handle: Any, transcript: Transcript) -> None:
+        """Let the executor end a goal; called from any thread."""
+        with self._lock:
+            goal = self._goals.pop(key(handle), None)
+            if not self._goals:
+                self._timer.cancel()
+        canceling = goal is not None and goal.canceling
+        self._server.finish(handle, lambda _: self._end(handle, transcript, canceling))
+
+    def _end(self, handle: Any, transcript: Transcript, canceling: bool) -> Listen.Result:
+        """Bring a goal to its final state, and return its result."""
+        if canceling:
+            # A goal that is canceled may end before rclpy has marked it.
+            deadline = time.monotonic() + CANCELING
+            while not handle.is_cancel_requested and time.monotonic() < deadline:
+                time.sleep(0.001)
+        try:
+            if transcript.accepted:
+                handle.succeed()
+            elif handle.is_cancel_requested:
+                handle.canceled()
+            else:
+                handle.abort()
+        except Exception as error:  # the node is being destroyed
+            self._node.get_logger().debug(f'a goal did not end: {printable(error)}')
+        return Listen.Result(transcript=self._parts.transcript_message(transcript))
+
+    def _publish_feedback(self) -> None:
+        """Publish feedback for each goal."""
+        with self._lock:
+            goals = tuple(self._goals.values())
+        state, now = int(self._state()), time.monotonic()
+        for goal in goals:
             if goal.handle.is_active:
                 goal.handle.publish_feedback(
                     Listen.Feedback(
-                        state=int(self._state),
-                        level=level,
-                        elapsed=time.monotonic() - goal.accepted,
+                        state=state,
+                        level=goal.recognizer.level,
+                        elapsed=now - goal.accepted,
                         partial_text=goal.partial,
                     )
                 )
 
-    def on_state(self, state: State) -> None:
-        """Take the state for the feedback."""
-        self._state = state
-
     def on_partial(self, request: Request, text: str) -> None:
-        """Take the text so far of a request."""
-        for goal in tuple(self._goals):
-            if goal.request is request:
-                goal.partial = text
+        """Take the settled text of a request, for the feedback."""
+        with self._lock:
+            for goal in self._goals.values():
+                if goal.request is request:
+                    goal.partial = text
+
+
+class DeferredActionServer(ActionServer):
+    """An action server whose results come later, from another thread.
+
+    rclpy's has a coroutine for each goal: see deferred.py why that does not do.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        start: Callable[[Any], None],
+        cancel: Callable[[Any], CancelResponse],
+    ) -> None:
+        """`start` takes the handle of each goal, for which `finish` must be called once."""
+        self._start = start
+        super().__init__(
+            node,
+            Listen,
+            name,
+            lambda handle: Listen.Result(),  # never called: see notify_execute
+            goal_callback=lambda goal: GoalResponse.ACCEPT,  # a refusal could not say why
+            cancel_callback=cancel,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            goal_service_qos_profile=DEEP,
+            result_service_qos_profile=DEEP,
+            cancel_service_qos_profile=DEEP,
+        )
+
+    def notify_execute(self, goal_handle: Any, execute_callback: Any) -> None:
+        """Start a goal; rclpy calls this when the goal is accepted."""
+        self._start(goal_handle)
+
+    def finish(self, handle: Any, make_result: Callable[[Any], Listen.Result]) -> None:
+        """Let the executor call `make_result`, which ends the goal, and send its result."""
+        try:
+            super().notify_execute(handle, make_result)
+        except Exception as error:  # the executor is shut down: nobody gets results any more
+            self._logger.debug(f'a goal was left: {printable(error)}')
+
+
+def key(handle: Any) -> bytes:
+    """Return a goal's id as a key."""
+    return bytes(handle.goal_id.uuid)
 
 
 def with_options(settings: Settings, options: Listen.Goal) -> Settings:
@@ -130,4 +201,4 @@ def with_options(settings: Settings, options: Listen.Goal) -> Settings:
         end_silence=options.end_silence,
         max_duration=options.max_duration,
     )
-    return replace(understood(settings, options), utterance=utterance)
+    return replace(with_text_options(settings, options), utterance=utterance)

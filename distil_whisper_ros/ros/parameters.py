@@ -1,7 +1,6 @@
-"""The settings as ROS parameters: declared from their one place, and checked."""
+"""The settings as ROS parameters: declared and checked in one place."""
 
 from collections.abc import Callable, Iterable
-import difflib
 from typing import Any
 
 from rcl_interfaces.msg import (
@@ -10,59 +9,73 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from ..core.errors import SettingError
 from ..core.parameter_spec import ParameterSpec, TakesEffect
-from ..core.settings import parameter_specs, Settings, settings_from
+from ..core.settings import parameter_specs, RENAMED, Settings, settings_from, unknown
+from .log import printable
 
-# What rclpy and the ROS launch system set by themselves.
+# Set by rclpy and by the ROS launch system.
 FOREIGN = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
 class Parameters:
-    """Declares the parameters on a node and keeps the settings that they stand for."""
+    """Declares the parameters on a node and returns the settings that they make."""
 
     def __init__(self, node: Node, may_change: Callable[[TakesEffect], str]) -> None:
         """`may_change` returns why a parameter of that kind cannot change now, or ''."""
         self._node = node
         self._may_change = may_change
-        self._knobs = {spec.name: spec for spec in parameter_specs()}
+        self._specs = {spec.name: spec for spec in parameter_specs()}
         self.problems: dict[str, str] = {}
-        """What is wrong with parameters given at the start, by name."""
-        for spec in self._knobs.values():
+        """What is wrong with values given at the start, by name; `settings` raises them."""
+        self.replaced: set[str] = set()
+        """Parameters that have their defaults since the value given at the start was wrong."""
+        for spec in self._specs.values():
             self._declare(spec)
         for name in self._unknown():
-            node.get_logger().warn(self._no_such(name))
+            text = unknown(name)
+            if name in RENAMED:
+                self.problems[name] = text
+                node.get_logger().error(printable(text))
+            else:
+                node.get_logger().warn(printable(text))
 
     def _declare(self, spec: ParameterSpec) -> None:
         """Declare one parameter; a wrong value from the start is kept as a problem."""
-        # First of any type, to read what was given: a wrong type is then ours to explain.
+        # First of any type, to read the given value: rclpy's error about a type names no remedy.
         given = self._node.declare_parameter(
             spec.name, spec.default, ParameterDescriptor(dynamic_typing=True)
         ).value
         self._node.undeclare_parameter(spec.name)
         value = lenient(spec, given)
-        if spec.default == [] and not value:
-            value = []  # YAML's empty list has no type, and comes as nothing at all
         try:
-            spec.check(value)
+            check(spec, value, self._node)
         except SettingError as error:
-            if spec.takes_effect is not TakesEffect.START:  # those cannot be put right later
+            self.replaced.add(spec.name)
+            if spec.takes_effect is not TakesEffect.START:  # those can never change
                 self.problems[spec.name] = str(error)
-            self._node.get_logger().error(f'{error}; {spec.default!r} stands until it is set')
+            default = f'using the default {spec.default!r} until it is changed'
+            self._node.get_logger().error(printable(f'{error}; {default}'))
             value = spec.default
-        self._node.declare_parameter(spec.name, value, descriptor(spec), ignore_override=True)
-
-    def _no_such(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._knobs, 1)
-        hint = f'; did you mean {near[0]!r}?' if near else ''
-        return f'there is no parameter {name!r}{hint}'
+        described = descriptor(spec)
+        if isinstance(spec.default, list):
+            # rclpy takes an empty list for one of bytes. So the type is declared alone, and the
+            # value is set; that makes a parameter that tools know as a list of texts.
+            kind = Parameter.Type.STRING_ARRAY
+            self._node.declare_parameter(spec.name, kind, described, ignore_override=True)
+            Node.set_parameters_atomically(self._node, [Parameter(spec.name, kind, value)])
+        else:
+            self._node.declare_parameter(spec.name, value, described, ignore_override=True)
 
     def _unknown(self) -> Iterable[str]:
         given = getattr(self._node, '_parameter_overrides', {})  # rclpy has no public list
-        return [n for n in given if n not in self._knobs and n.split('.')[0] not in FOREIGN]
+        return [n for n in given if n not in self._specs and n.split('.')[0] not in FOREIGN]
 
     @property
     def settings(self) -> Settings:
@@ -70,67 +83,96 @@ class Parameters:
         if self.problems:
             raise SettingError('; '.join(self.problems.values()))
         values: dict[str, Any] = {
-            name: self._node.get_parameter(name).value for name in self._knobs
+            name: self._node.get_parameter(name).value for name in self._specs
         }
-        for name, spec in self._knobs.items():
-            if isinstance(spec.default, list):
-                values[name] = [text for text in values[name] or [] if text]
         return settings_from(values)
 
     def prepare(self, parameters: Iterable[Parameter]) -> list[Parameter]:
-        """Return the parameters of a request, whole numbers made numbers where those are due."""
+        """Return the parameters of a request in their types, without those that do not change.
+
+        `1` counts as `1.0`, and an empty list of any type as an empty list of texts.
+        """
         prepared = []
         for parameter in parameters:
-            spec = self._knobs.get(parameter.name)
-            value = parameter.value if spec is None else lenient(spec, parameter.value)
-            if spec is not None and spec.default == [] and not value:
-                value = []
-            prepared.append(Parameter(parameter.name, value=value))
+            spec = self._specs.get(parameter.name)
+            if spec is None:
+                prepared.append(parameter)
+                continue
+            value = lenient(spec, parameter.value)
+            texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+            kind = Parameter.Type.STRING_ARRAY if texts else None
+            now = self._node.get_parameter(parameter.name).value
+            changes = type(value) is not type(now) or value != now
+            if changes or spec.name in self.problems:
+                prepared.append(Parameter(parameter.name, kind, value))
         return prepared
 
     def refusal(self, parameters: Iterable[Parameter]) -> SetParametersResult | None:
         """Return why a request to set parameters is refused, or None if it is not."""
         for parameter in parameters:
-            spec = self._knobs.get(parameter.name)
-            if spec is None:
-                if self._node.has_parameter(parameter.name):
-                    continue  # one of ROS's own
-                reason = self._no_such(parameter.name)
-                return SetParametersResult(successful=False, reason=reason)
-            try:
-                value: Any = parameter.value
-                spec.check(value)
-            except SettingError as error:
-                return SetParametersResult(successful=False, reason=str(error))
-            # A value that was wrong from the start may always be put right.
-            why = '' if spec.name in self.problems else self._may_change(spec.takes_effect)
-            if why:
-                reason = f'{spec.name} can change {spec.takes_effect.value}; {why}'
-                return SetParametersResult(successful=False, reason=reason)
+            reason = self._refused(parameter)
+            if reason:
+                return SetParametersResult(successful=False, reason=printable(reason))
         return None
 
+    def _refused(self, parameter: Parameter) -> str:
+        spec = self._specs.get(parameter.name)
+        if spec is None:
+            return '' if self._node.has_parameter(parameter.name) else unknown(parameter.name)
+        try:
+            value: Any = parameter.value
+            check(spec, value, self._node)
+        except SettingError as error:
+            return str(error)
+        # A value that was wrong from the start may change at any time.
+        why = '' if spec.name in self.problems else self._may_change(spec.takes_effect)
+        return f'{spec.name} can change {spec.takes_effect.value}; {why}' if why else ''
+
     def accepted(self, parameters: Iterable[Parameter]) -> None:
-        """Take note of parameters that were set."""
+        """Forget the problems of parameters that were set, also of their former names."""
         for parameter in parameters:
             self.problems.pop(parameter.name, None)
+            for old, new in RENAMED.items():
+                if new == parameter.name:
+                    self.problems.pop(old, None)
+
+
+def check(spec: ParameterSpec, value: Any, node: Node) -> None:
+    """Raise a SettingError for a wrong value, also for a name that ROS does not take."""
+    spec.check(value)
+    if spec.name not in NAMES:
+        return
+    for name in [value] if isinstance(value, str) else value:
+        try:
+            full = expand_topic_name(name, node.get_name(), node.get_namespace())
+            validate_full_topic_name(full)
+        except Exception as error:  # rclpy has several, without a common base
+            line = str(error).splitlines()[0].partition(': ')[2]
+            reason = line.partition(', at ')[0].rstrip(':')  # less the place in rcl's source
+            raise SettingError(
+                f'{spec.name} has the name {name!r}, which ROS does not allow: {reason}'
+            ) from error
 
 
 def lenient(spec: ParameterSpec, value: Any) -> Any:
-    """Take a whole number for a number: YAML's `1` where `1.0` is meant."""
+    """Return a value in the parameter's type where YAML cannot write it.
+
+    YAML's `1` is meant as `1.0`; its empty list has no type, and is written `['']`.
+    """
     if isinstance(spec.default, float) and type(value) is int:
         return float(value)
+    if isinstance(spec.default, list) and not isinstance(value, (bool, int, float, str)):
+        return [item for item in value or [] if item != '']
     return value
 
 
 def descriptor(spec: ParameterSpec) -> ParameterDescriptor:
-    """Return what `ros2 param describe` shows."""
+    """Return the text and the limits that `ros2 param describe` shows."""
     result = ParameterDescriptor(
         name=spec.name,
         description=spec.description,
         additional_constraints=f'Can change {spec.takes_effect.value}.',
         read_only=spec.takes_effect is TakesEffect.START,
-        # rclpy takes an empty list for one of bytes, so the type must be free; check() is not.
-        dynamic_typing=isinstance(spec.default, list),
     )
     if spec.low is not None and spec.high is not None:
         if isinstance(spec.default, float):

@@ -1,10 +1,11 @@
 """The process around the node: signals, threads, and a clean end."""
 
+from collections.abc import Callable
 import os
 import signal
 import sys
 import threading
-import traceback
+import time
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -12,36 +13,44 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, try_shutdown
 
+from .log import log_failure
 
-def spin(executor: MultiThreadedExecutor, node: Node) -> None:
-    """Serve callbacks; one that fails is told, and the others go on."""
-    while ok():
+THREADS = 6  # transitions, mute and opening a microphone may each hold one for seconds
+CLOSING = 8.0  # s until a microphone or a model that hangs is left behind
+LAST_REPLIES = 0.1  # s for the results of goals that the end has canceled
+LEAVING = 3.0  # s for each step of leaving the graph
+AFTER_FAILURE = 0.05  # s: a failure that repeats must not fill the log and the processor
+
+
+def spin(executor: MultiThreadedExecutor, node: Node, ended: threading.Event) -> None:
+    """Serve callbacks until `ended`; log one that fails, and go on."""
+    while ok() and not ended.is_set():
         try:
             executor.spin_once(timeout_sec=1.0)
         except ExternalShutdownException:
             return
-        except Exception:
-            if ok():
-                node.get_logger().error(traceback.format_exc())
+        except Exception as error:
+            if ok() and not ended.is_set():
+                log_failure(node, error)
+                time.sleep(AFTER_FAILURE)
 
 
-def run(make, args=None) -> None:
+def run(make: Callable[[], Node], args=None) -> None:
     """Run the node that `make` makes until Ctrl-C or SIGTERM; release all, and exit with 0."""
-    ended = threading.Event()
+    asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: asked.set())
     # The main thread waits for signals alone: rclpy's own handling would raise a
     # KeyboardInterrupt wherever the main thread happens to be.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node = make()
-    executor = MultiThreadedExecutor(num_threads=4)
+    executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
-    thread = threading.Thread(target=spin, args=(executor, node), daemon=True)
+    ended = threading.Event()
+    thread = threading.Thread(target=spin, args=(executor, node, ended), daemon=True)
     thread.start()
-    ended.wait()
-    node.close()
-    try_shutdown()
-    thread.join(2.0)
+    asked.wait()
+    leave(node, executor, ended, thread)
     sys.stdout.flush()
     sys.stderr.flush()
     # A download or a model on its way into memory cannot be interrupted, and is not waited for.
@@ -58,6 +67,37 @@ def answer_help(name: str, description: str, example: str, args=None) -> None:
         f'example:\n  ros2 run distil_whisper_ros {name} --ros-args -p {example}'
     )
     sys.exit(0)
+
+
+def leave(
+    node: Node, executor: MultiThreadedExecutor, ended: threading.Event, thread: threading.Thread
+) -> None:
+    """Answer every client, release the devices, and leave the graph.
+
+    A process that just ends stays in the graph of the others for 20 s, and they call its services.
+    """
+    within(CLOSING, node, getattr(node, 'close', lambda: None))
+    time.sleep(LAST_REPLIES)
+    ended.set()
+    executor.wake()
+    thread.join(LEAVING)
+    within(LEAVING, node, lambda: executor.shutdown(timeout_sec=0))
+    within(LEAVING, node, node.destroy_node)
+    within(LEAVING, node, try_shutdown)
+
+
+def within(seconds: float, node: Node, step: Callable[[], object]) -> None:
+    """Do a step of the end, in at most so many seconds; log what it raises."""
+
+    def guarded() -> None:
+        try:
+            step()
+        except Exception as error:
+            log_failure(node, error)
+
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    thread.join(seconds)
 
 
 def main(args=None) -> None:

@@ -1,4 +1,4 @@
-"""What the node publishes."""
+"""The publishers of the node."""
 
 from pathlib import Path
 import time
@@ -13,21 +13,22 @@ from ..audio.source import SourceHealth
 from ..core.errors import SpeechError
 from ..core.settings import Settings
 from ..core.types import Outcome, State, Transcript
-from .conversions import state_message, transcript_message
+from .conversions import by_clock, state_message, transcript_message
 from .diagnostics import diagnostics, Load
+from .log import printable
 from .managed_node import ManagedNode
+
+LOG_PERIOD = 2.0  # s between log lines about the progress of loading
 
 
 class Publishers:
-    """The publishers, and what is said on them."""
+    """Publishes states, texts and diagnostics, and logs them."""
 
     def __init__(self, node: ManagedNode) -> None:
-        """Create them on `node`; text comes only while it is active."""
+        """Create the publishers on `node`; those of texts are silent while it is not active."""
         self._node = node
         self._logged = ('', 0.0)
         self._load = Load()
-        self.state, self.detail = State.UNCONFIGURED, ''
-        self.hands_free = False
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._states = node.create_publisher(RecognizerState, 'speech/state', latched)
         self._texts = node.create_lifecycle_publisher(String, 'speech/text', 10)
@@ -37,69 +38,80 @@ class Publishers:
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
-    def show_state(self, state: State, detail: str, progress: float = float('nan')) -> None:
+    def publish_state(
+        self, state: State, detail: str, hands_free: bool, progress: float = float('nan')
+    ) -> None:
         """Publish a state."""
-        self.state, self.detail = state, detail
         now = self._node.get_clock().now().to_msg()
-        self._states.publish(state_message(state, detail, now, progress, self.hands_free))
+        self._states.publish(state_message(state, detail, now, progress, hands_free))
 
-    def show_progress(self, what: str, share: float) -> None:
-        """Publish and log how far loading is."""
-        self.show_state(State.LOADING, what, share)
+    def log_progress(self, step: str, share: float) -> None:
+        """Log a step of loading; one step at most every 2 s."""
         now = time.monotonic()
-        subject = what.split(':')[0]
-        if subject != self._logged[0] or now - self._logged[1] > 2:
+        subject = step.split(':')[0]
+        if subject != self._logged[0] or now - self._logged[1] > LOG_PERIOD:
             self._logged = (subject, now)
-            self._node.get_logger().info(f'{what} ({100 * share:.0f}%)' if share else what)
+            line = f'{step} ({100 * share:.0f}%)' if share else step
+            self._node.get_logger().info(printable(line))
 
     @property
-    def read_along(self) -> bool:
+    def wants_partial(self) -> bool:
         """Whether anybody subscribes to speech/partial."""
         return self._partials.get_subscription_count() > 0
 
-    def show_partial(self, text: str) -> None:
-        """Publish what is settled of a text."""
+    def publish_partial(self, text: str) -> None:
+        """Publish the settled part of a text."""
         self._partials.publish(String(data=text))
 
-    def show_transcript(self, transcript: Transcript, settings: Settings, device: str) -> None:
-        """Publish what came of an utterance; the text only if somebody said it."""
-        published = time.time()
+    def publish_transcript(
+        self, transcript: Transcript, settings: Settings, model: str, device: str
+    ) -> None:
+        """Publish the end of a request, and its text if it is accepted."""
         if transcript.accepted:
             self._texts.publish(String(data=transcript.text))
+        time_of = by_clock(self._node.get_clock())
+        frame_id = settings.microphone.frame_id
         message = transcript_message(
-            transcript, published, settings.microphone.frame_id, settings.model.id, device
+            transcript, time_of, frame_id, model, device, time.monotonic()
         )
         self._transcripts.publish(message)
         self._load.count(transcript, message.latency)
-        log = self._node.get_logger()
-        if transcript.accepted:
-            log.info(f'"{transcript.text}" {message.latency:.2f} s after the end of speech')
-        elif transcript.outcome is Outcome.REJECTED:
-            log.info(f'refused "{transcript.text}": {transcript.reason}')
-        elif transcript.outcome is Outcome.FAILED:
-            log.warn(transcript.reason)
-        else:
-            log.info(transcript.reason)
+        self._log(transcript, message.latency)
         self._save(transcript, settings)
 
+    def _log(self, transcript: Transcript, latency: float) -> None:
+        log = self._node.get_logger()
+        text, reason = printable(transcript.text), printable(transcript.reason)
+        if transcript.accepted:
+            log.info(f'"{text}" {latency:.2f} s after the end of speech')
+        elif transcript.outcome is Outcome.REJECTED:
+            log.info(f'rejected "{text}": {reason}')
+        elif transcript.outcome is Outcome.FAILED:
+            log.warn(reason)
+        else:
+            log.info(reason)
+
     def _save(self, transcript: Transcript, settings: Settings) -> None:
-        """Write the utterance's audio, only if a folder is named."""
+        """Save the utterance's audio if save_audio_directory is set."""
         utterance = transcript.utterance
         if not settings.save_audio_directory or utterance is None or not utterance.duration:
             return
         from ..audio.recordings import write_recording
 
-        name = time.strftime('%Y%m%d-%H%M%S', time.localtime(utterance.time))
+        begun = time.time() - (time.monotonic() - utterance.time)
+        name = time.strftime('%Y%m%d-%H%M%S', time.localtime(begun))
         path = Path(settings.save_audio_directory).expanduser() / f'{name}-{transcript.id}.wav'
         try:
             write_recording(path, utterance.samples)
         except SpeechError as error:
-            self._node.get_logger().error(str(error))
+            self._node.get_logger().error(printable(error))
 
-    def show_diagnostics(self, model: str, health: SourceHealth | None, dropped: int) -> None:
-        """Publish how the microphone and the recognizer do."""
+    def publish_diagnostics(
+        self, state: State, detail: str, model: str, health: SourceHealth | None, dropped: int
+    ) -> None:
+        """Publish the state of the recognizer and of its source."""
         self._load.dropped = dropped
         name = self._node.get_fully_qualified_name().lstrip('/')
-        array = diagnostics(name, self.state, self.detail, model, health, self._load)
+        array = diagnostics(name, state, detail, model, health, self._load)
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._diagnostics.publish(array)

@@ -1,15 +1,16 @@
 """The node `speech_recognizer`: it joins the parts and speaks ROS, and does nothing else."""
 
+from dataclasses import dataclass
 import itertools
+import threading
 import time
-import traceback
 from typing import Any
 
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from ..audio.source import AudioSource
-from ..core.errors import InactiveError, SpeechError
+from ..core.errors import DeviceError, InactiveError, ModelError, SpeechError
 from ..core.parameter_spec import TakesEffect
 from ..core.scheduler import Scheduler
 from ..core.settings import Settings
@@ -17,16 +18,59 @@ from ..core.types import State, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
 from ..speech.recognizer import Recognizer
 from ..speech.request import Request
+from ..speech.self_speech import SelfSpeechGate
+from ..speech.state import Facts, Lifecycle, StateMachine
 from ..speech.voice_activity import VoiceActivity
-from .conversions import transcript_message
+from .autostart import Autostart
+from .conversions import by_clock, TimeOf, transcript_message
 from .listen_action import ListenAction
+from .log import log_failure, printable
 from .managed_node import ManagedNode, transition
 from .parameters import Parameters
 from .publishers import Publishers
 from .self_speech_monitor import SelfSpeechMonitor
 from .services import Services
+from .timers import steady_timer
 
-RETRY_PERIOD = 5.0  # s between attempts to activate while the microphone is missing
+RETRY_PERIOD = 5.0  # s between attempts to activate, and first between those to configure
+LONGEST_RETRY_PERIOD = 60.0  # s
+NO_CLOCK = 5.0  # s without a message on /clock after which that is worth a line
+UNLOADING = 2.0  # s for a transcription under way to see that the model is being unloaded
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What configure makes, and cleanup frees."""
+
+    model: str
+    transcriber: Any
+    scheduler: Scheduler
+    queue: TranscriptionQueue
+
+    @property
+    def device(self) -> str:
+        """The device that the model runs on."""
+        return str(self.transcriber.device)
+
+    def close(self) -> None:
+        """End every job, and free the memory."""
+        self.queue.close()
+        self.scheduler.close(UNLOADING)
+        self.transcriber.close()
+
+
+@dataclass(frozen=True)
+class Ears:
+    """What activate makes, and deactivate closes."""
+
+    source: AudioSource
+    recognizer: Recognizer
+    self_speech: SelfSpeechMonitor
+
+    def close(self) -> None:
+        """Answer every request, and close the microphone."""
+        self.self_speech.close()
+        self.recognizer.close()
 
 
 class SpeechRecognizer(ManagedNode):
@@ -36,119 +80,147 @@ class SpeechRecognizer(ManagedNode):
         """Declare the parameters and offer the interface; nothing is loaded yet."""
         super().__init__('speech_recognizer')
         self._ids = itertools.count(1)
-        self._transcriber = None
-        self._worker: Scheduler | None = None
-        self._foreign: TranscriptionQueue | None = None
-        self._source: AudioSource | None = None
-        self._recognizer: Recognizer | None = None
-        self._mute_watch: SelfSpeechMonitor | None = None
-        self._knobs = Parameters(self, self._may_change)
-        self._group = ReentrantCallbackGroup()
-        self._shown = Publishers(self)
-        self._offered = Services(self, self, self._group)
-        self._listening = ListenAction(self, self, self._group)
-        period: Any = self.get_parameter('diagnostics_period').value
-        self.create_timer(period, self._publish_diagnostics, callback_group=self._group)
-        self.on_state(State.UNCONFIGURED)
-        self._autostart = None
-        if self.get_parameter('autostart').value:
-            self._autostart = self.create_timer(0.01, self._start, callback_group=self._group)
+        self._engine: Engine | None = None
+        self._ears: Ears | None = None
+        self._closing = False
+        self._progress = float('nan')
+        self._failure: SpeechError | None = None
+        self._started = time.monotonic()
+        self._clock_checked = False
+        self._configuring = False
+        self._settings_lock = (
+            threading.RLock()
+        )  # a parameter changes before they are read or after
+        self._mute_lock = threading.RLock()  # taken before the recognizer's own locks
+        self._declared = Parameters(self, self._may_change)
+        self._outputs = Publishers(self)
+        self._machine = StateMachine(self._on_state, self.on_failure)
+        self._listen_action = ListenAction(self, self, lambda: self._machine.state)
+        Services(self, self)
+        # A value that is neither true nor false may be meant as true.
+        self._muted = bool(self._value('mute.at_start')) or (
+            'mute.at_start' in self._declared.replaced
+        )
+        self._machine.update(muted=self._muted)
+        self._machine.tell()
+        steady_timer(self, self._value('diagnostics_period'), self._publish_diagnostics)
+        self._configure_delay = RETRY_PERIOD
+        self._autostart = Autostart(self, self._start) if self._value('autostart') else None
+
+    def _value(self, name: str) -> Any:
+        return self.get_parameter(name).value
 
     # Lifecycle
 
-    def _start(self) -> None:
-        """Configure and activate; while only the microphone is missing, try again."""
-        assert self._autostart is not None
-        self._autostart.cancel()
-        unconfigured = self._shown.state in (State.UNCONFIGURED, State.ERROR)
-        if unconfigured and self._transcriber is None:
-            self.trigger_configure()
-        if self._transcriber is not None and self._recognizer is None:
-            self.trigger_activate()
-        if self._transcriber is not None and self._recognizer is None:
-            self._autostart = self.create_timer(
-                RETRY_PERIOD, self._start, callback_group=self._autostart.callback_group
-            )
+    def _start(self) -> float | None:
+        """Configure and activate; return after how many seconds to try again, or None."""
+        if self._engine is None:
+            self.transition(self.trigger_configure)
+        if self._engine is None:
+            if self._closing or not self._may_heal():
+                return None
+            delay = self._configure_delay
+            self._configure_delay = min(2 * delay, LONGEST_RETRY_PERIOD)
+            return delay
+        if self._ears is None:
+            self.transition(self.trigger_activate)
+        return RETRY_PERIOD if self._ears is None and not self._closing else None
+
+    def _may_heal(self) -> bool:
+        """Return whether a failed configure may work later without a change of parameters."""
+        folder = str(self._value('model.id')).startswith(('/', './', '../', '~'))
+        failure = self._failure
+        return isinstance(failure, DeviceError) or (isinstance(failure, ModelError) and not folder)
+
+    def on_transition_request(self) -> None:
+        """Leave the lifecycle to whoever asks for a transition."""
+        if self._autostart is not None:
+            self._autostart.end()
 
     @transition
     def on_configure(self, state) -> TransitionCallbackReturn:
         """Load the model and warm it up; this and on_activate are where the parts are joined."""
-        settings = self._knobs.settings
-        self.on_progress('loading PyTorch', 0.0)
+        with self._settings_lock:
+            settings = self._declared.settings
+            self._configuring = True
+        try:
+            engine = self._load(settings)
+            with self._settings_lock:
+                self._engine = engine
+        finally:
+            self._configuring = False
+        self._failure = None
+        self._machine.update(lifecycle=Lifecycle.INACTIVE, detail='')
+        return super().on_configure(state)
+
+    def _load(self, settings: Settings) -> Engine:
+        self._on_progress('loading PyTorch', 0.0)
         from ..whisper.transcriber import Transcriber
 
         started = time.monotonic()
-        self._transcriber = Transcriber(settings.model, self.on_progress)
-        self._worker = Scheduler()
-        self._foreign = TranscriptionQueue(
-            self._transcriber, VoiceActivity(), self._worker, self._ids, self.on_failure
+        transcriber = Transcriber(settings.model, self._on_progress)
+        scheduler = Scheduler()
+        queue = TranscriptionQueue(
+            transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
+        engine = Engine(settings.model.id, transcriber, scheduler, queue)
         self.get_logger().info(
-            f'{settings.model.id} is ready on {self._transcriber.device} '
-            f'({self._transcriber.precision}) after {time.monotonic() - started:.1f} s'
+            f'{printable(engine.model)} is ready on {engine.device} ({transcriber.precision}) '
+            f'after {time.monotonic() - started:.1f} s'
         )
-        self.on_state(State.INACTIVE)
-        return super().on_configure(state)
+        return engine
 
     @transition
     def on_activate(self, state) -> TransitionCallbackReturn:
-        """Open the microphone."""
-        assert self._transcriber is not None and self._worker is not None
-        settings = self._knobs.settings
-        self._source = self._make_source(settings)
-        recognizer = Recognizer(
-            self._source, VoiceActivity(), self._transcriber, self, self._worker, self._ids
-        )
-        recognizer.start()
-        self._recognizer = recognizer
-        self._mute_watch = SelfSpeechMonitor(
-            self,
-            settings.self_speech.topics,
-            settings.self_speech.actions,
-            self._on_speech,
-            self._group,
-        )
-        result = super().on_activate(state)
-        health = self._source.health()
-        if health.open:
-            self.get_logger().info(
-                f'listening to "{health.name}" ({health.sample_rate} Hz, {health.channels} '
-                f'channel{"s" if health.channels != 1 else ""}): call speech/record and speak'
-            )
-        self.on_state(State.READY if health.open else State.LOST, health.problem)
+        """Open the microphone, unless it is muted."""
+        with self._settings_lock:
+            settings = self._declared.settings
+            ears = self._make_ears(settings)
+        try:
+            ears.recognizer.start()
+            result = super().on_activate(state)
+            if self._ears is not ears:
+                raise InactiveError('the node is being closed')
+        except BaseException:
+            self._close_ears()
+            raise
+        self._failure = None
+        self._machine.update(lifecycle=Lifecycle.ACTIVE, detail='')
+        self._log_listening(ears)
         if settings.hands_free.enabled:
-            recognizer.hear_hands_free(self.settings)
-            self.show_hands_free(True)
+            ears.recognizer.set_hands_free(self.settings)
         return result
 
-    @transition
-    def on_deactivate(self, state) -> TransitionCallbackReturn:
-        """Close the microphone."""
-        self._close()
-        self.on_state(State.INACTIVE)
-        return super().on_deactivate(state)
+    def _make_ears(self, settings: Settings) -> Ears:
+        """Join the parts that listen; nothing is open yet."""
+        engine = self._engine
+        if engine is None or self._closing:
+            raise InactiveError('the model is not loaded: configure the node first')
+        gate = SelfSpeechGate()
 
-    @transition
-    def on_cleanup(self, state) -> TransitionCallbackReturn:
-        """Free the model's memory."""
-        self._free()
-        self.on_state(State.UNCONFIGURED)
-        return super().on_cleanup(state)
+        def on_self_speech(speaker: str, speaking: bool) -> None:
+            if speaking:
+                gate.begin(speaker)
+            else:
+                gate.end(speaker, self._value('self_speech.tail'))
 
-    @transition
-    def on_shutdown(self, state) -> TransitionCallbackReturn:
-        """Release everything."""
-        self._close()
-        self._free()
-        self.on_state(State.UNCONFIGURED, 'shut down')
-        return super().on_shutdown(state)
-
-    @transition
-    def on_error(self, state) -> TransitionCallbackReturn:
-        """Go back to unconfigured after an internal error, so that the node can start over."""
-        self._close()
-        self._free()
-        return TransitionCallbackReturn.SUCCESS
+        source = self._make_source(settings)
+        names = settings.self_speech
+        monitor = SelfSpeechMonitor(self, names.topics, names.actions, on_self_speech)
+        with self._mute_lock:
+            recognizer = Recognizer(
+                source,
+                VoiceActivity(),
+                engine.transcriber,
+                self,
+                engine.scheduler,
+                self._machine,
+                self._ids,
+                self._muted,
+                gate,
+            )
+            ears = self._ears = Ears(source, recognizer, monitor)
+        return ears
 
     def _make_source(self, settings: Settings) -> AudioSource:
         if settings.audio.source == 'file':
@@ -158,169 +230,243 @@ class SpeechRecognizer(ManagedNode):
         if settings.audio.source == 'topic':
             from .audio_subscriber import AudioSubscriber
 
-            return AudioSubscriber(self, settings, self._on_microphone)
+            return AudioSubscriber(self, settings, self._on_source_change)
         from ..audio.microphone import Microphone
 
-        return Microphone(settings.microphone, self._on_microphone)
+        return Microphone(settings.microphone, self._on_source_change)
 
-    def _close(self) -> None:
-        recognizer, self._recognizer = self._recognizer, None
-        watch, self._mute_watch = self._mute_watch, None
-        if watch is not None:
-            watch.close()
-        if recognizer is not None:
-            recognizer.close()
-        self._shown.hands_free = False
-        self._source = None
+    def _log_listening(self, ears: Ears) -> None:
+        health = ears.source.health()
+        if health.open:
+            self.get_logger().info(
+                f'listening to "{printable(health.name)}" ({health.sample_rate} Hz, '
+                f'{health.channels} channel{"s" if health.channels != 1 else ""}): '
+                'call speech/record and speak'
+            )
+        elif ears.recognizer.muted:
+            self.get_logger().info(self._machine.detail)
 
-    def _free(self) -> None:
-        transcriber, self._transcriber = self._transcriber, None
-        foreign, self._foreign = self._foreign, None
-        worker, self._worker = self._worker, None
-        if foreign is not None:
-            foreign.close()
-        if worker is not None:
-            worker.close()
-        if transcriber is not None:
-            transcriber.close()
+    @transition
+    def on_deactivate(self, state) -> TransitionCallbackReturn:
+        """Close the microphone."""
+        self._close_ears()
+        self._machine.update(lifecycle=Lifecycle.INACTIVE, detail='')
+        return super().on_deactivate(state)
+
+    @transition
+    def on_cleanup(self, state) -> TransitionCallbackReturn:
+        """Free the model's memory."""
+        self._close_engine()
+        self._machine.update(lifecycle=Lifecycle.UNCONFIGURED, detail='')
+        return super().on_cleanup(state)
+
+    @transition
+    def on_shutdown(self, state) -> TransitionCallbackReturn:
+        """Release everything."""
+        self._close_ears()
+        self._close_engine()
+        self._machine.update(lifecycle=Lifecycle.UNCONFIGURED, detail='shut down')
+        return super().on_shutdown(state)
+
+    @transition
+    def on_error(self, state) -> TransitionCallbackReturn:
+        """Go back to unconfigured after an internal error, so that the node can start over."""
+        self._close_ears()
+        self._close_engine()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _close_ears(self) -> None:
+        with self._settings_lock:
+            ears, self._ears = self._ears, None
+        if ears is not None:
+            ears.close()
+
+    def _close_engine(self) -> None:
+        with self._settings_lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
 
     def fail(self, error: SpeechError) -> None:
-        """Tell why a transition failed, once while it stays the same."""
-        self._source = None
-        if self._shown.detail != str(error):
-            self.get_logger().error(str(error))
-        self.on_state(State.ERROR, str(error))
+        """Publish why a transition failed; log it once while it stays the same."""
+        if str(error) != str(self._failure):
+            self.get_logger().error(printable(error))
+        self._failure = error
+        self._machine.update(lifecycle=Lifecycle.ERROR, detail=printable(error))
 
     def close(self) -> None:
         """Release the microphone and the model at the end of the process."""
-        source = self._source  # also one that is being opened
-        self._close()
-        if source is not None:
-            source.close()
-        self._free()
+        self._closing = True
+        if self._autostart is not None:
+            self._autostart.end()
+        ears = self._ears
+        if ears is not None:
+            ears.source.close()  # also one that is being opened
+        self._close_ears()
+        self._close_engine()
+
+    def destroy_node(self) -> None:
+        """Remove the node from the graph."""
+        self._listen_action.destroy()
+        super().destroy_node()
 
     # Parameters
 
     def set_parameters_atomically(self, parameter_list):
-        """Set parameters, with our own words where rclpy's would not say what is right."""
-        parameters = self._knobs.prepare(parameter_list)
-        result = self._knobs.refusal(parameters)
-        if result is None:
-            result = super().set_parameters_atomically(parameters)
-            if result.successful:
-                self._knobs.accepted(parameters)
+        """Set parameters; a refusal says what would be right, which rclpy's would not."""
+        try:
+            with self._settings_lock:
+                parameters = self._declared.prepare(parameter_list)
+                result = self._declared.refusal(parameters)
+                if result is None:
+                    result = super().set_parameters_atomically(parameters)
+                    if result.successful:
+                        self._declared.accepted(parameters)
+        except Exception as error:
+            log_failure(self, error)
+            reason = f'internal error: {error!r}'
+            result = SetParametersResult(successful=False, reason=reason)
         if not result.successful:
+            result.reason = printable(result.reason)
             self.get_logger().warn(result.reason)
         return result
 
     def _may_change(self, kind: TakesEffect) -> str:
         """Return why a parameter of that kind cannot change now, or ''."""
         if kind is TakesEffect.START:
-            return 'start it anew with the value that is wanted'
-        if kind is TakesEffect.CONFIGURE and self._transcriber is not None:
+            return 'restart the node with the new value'
+        if kind is TakesEffect.CONFIGURE and self._configuring:
+            return 'the model is being loaded: wait, then deactivate it and clean it up'
+        if kind is TakesEffect.CONFIGURE and self._engine is not None:
             return 'deactivate it and clean it up first (ros2 lifecycle set)'
-        if kind is TakesEffect.ACTIVATE and self._recognizer is not None:
+        if kind is TakesEffect.ACTIVATE and self._ears is not None:
             return 'deactivate it first (ros2 lifecycle set)'
         return ''
 
-    # What the services and the action need; see Ears
+    # What the services and the action use; see Parts
 
     def settings(self) -> Settings:
-        """Return the settings as they are now."""
-        return self._knobs.settings
+        """Return the settings as they are now; raise a SettingError if one is wrong."""
+        return self._declared.settings
 
-    def active(self) -> Recognizer:
+    def recognizer(self) -> Recognizer:
         """Return the recognizer, or raise an InactiveError that says what to do."""
-        if self._recognizer is None:
+        ears = self._ears
+        if ears is None or self._machine.facts.lifecycle is not Lifecycle.ACTIVE:
             raise InactiveError(self._why_inactive())
-        return self._recognizer
+        return ears.recognizer
 
-    def foreign(self) -> TranscriptionQueue:
-        """Return what transcribes foreign audio; it needs the model alone, not the microphone."""
-        if self._foreign is None:
+    def transcription_queue(self) -> TranscriptionQueue:
+        """Return what transcribes the audio of requests; it needs no microphone."""
+        engine = self._engine
+        if engine is None:
             raise InactiveError(self._why_inactive())
-        return self._foreign
+        return engine.queue
 
     def _why_inactive(self) -> str:
-        state, detail = self._shown.state, self._shown.detail
-        how = {
+        state, detail = self._machine.state, self._machine.detail
+        remedy = {
             State.UNCONFIGURED: 'configure and activate it (ros2 lifecycle set)',
             State.LOADING: detail,
             State.INACTIVE: 'activate it (ros2 lifecycle set)',
             State.ERROR: detail,
-        }.get(state, '')
-        return f'the recognizer is {state.name.lower()}, not active: {how}'
+        }.get(state, 'try again')
+        return f'the recognizer is {state.name.lower()}, not active: {remedy}'
 
-    def transcript_message(self, transcript: Transcript) -> Any:
-        """Return a transcript as a message."""
-        settings = self._knobs.settings
-        return transcript_message(
-            transcript, time.time(), settings.microphone.frame_id, settings.model.id, self._device
-        )
+    def set_muted(self, muted: bool) -> str:
+        """Close the microphone or let it open again, in every state; return what that did.
 
-    @property
-    def _device(self) -> str:
-        return str(self._transcriber.device) if self._transcriber else ''
+        Raise an AudioError if the microphone refuses to open; it stays muted then.
+        """
+        with self._mute_lock:
+            ears = self._ears
+            if ears is not None:
+                ears.recognizer.set_muted(muted)
+            self._machine.update(muted=muted)
+            self._muted = muted
+        if muted:
+            return 'the microphone is closed'
+        if ears is not None:
+            return 'the microphone is open'
+        return 'the microphone opens when the node is activated'
 
-    def show_hands_free(self, hands_free: bool) -> None:
-        """Tell whether every utterance is heard."""
-        self._shown.hands_free = hands_free
-        self._shown.show_state(self._shown.state, self._shown.detail)
+    def transcript_message(self, transcript: Transcript, time_of: TimeOf | None = None) -> Any:
+        """Return a transcript as a message; without `time_of`, its times are monotonic."""
+        model, device = self._model()
+        frame_id = str(self._value('microphone.frame_id'))
+        if time_of is not None:
+            return transcript_message(transcript, time_of, frame_id, model, device)
+        times = by_clock(self.get_clock())
+        return transcript_message(transcript, times, frame_id, model, device, time.monotonic())
 
-    # What the parts tell; called from their threads
+    def _model(self) -> tuple[str, str]:
+        """Return the model that is loaded and its device, or empty texts."""
+        engine = self._engine
+        return (engine.model, engine.device) if engine is not None else ('', '')
 
-    def on_progress(self, what: str, share: float) -> None:
+    # What the parts report; called from their threads
+
+    def _on_progress(self, step: str, share: float) -> None:
         """Publish and log how far loading is."""
-        self._shown.show_progress(what, share)
+        if not self._configuring or self._closing:
+            return  # a download that goes on after its end
+        self._progress = share
+        facts = self._machine.facts
+        if (facts.lifecycle, facts.detail) == (Lifecycle.LOADING, step):
+            self._machine.tell()
+        self._machine.update(lifecycle=Lifecycle.LOADING, detail=step)
+        self._outputs.log_progress(step, share)
 
-    def on_state(self, state: State, detail: str = '') -> None:
+    def _on_state(self, state: State, detail: str, facts: Facts) -> None:
         """Publish a new state."""
-        recognizer = self._recognizer
-        self._shown.hands_free = recognizer is not None and recognizer.hands_free
-        self._shown.show_state(state, detail)
-        self._listening.on_state(state)
+        progress = self._progress if state is State.LOADING else float('nan')
+        self._outputs.publish_state(state, detail, facts.hands_free, progress)
 
     def wants_partial(self) -> bool:
         """Return whether anybody subscribes to speech/partial."""
-        return self._shown.read_along
+        return self._outputs.wants_partial
 
     def on_partial(self, request: Request, text: str) -> None:
-        """Publish what is settled of the text so far."""
-        self._shown.show_partial(text)
-        self._listening.on_partial(request, text)
+        """Publish the settled part of a text."""
+        self._outputs.publish_partial(text)
+        self._listen_action.on_partial(request, text)
 
     def on_transcript(self, transcript: Transcript) -> None:
-        """Publish what came of an utterance."""
-        self._shown.show_transcript(transcript, self._knobs.settings, self._device)
+        """Publish the end of a request."""
+        model, device = self._model()
+        self._outputs.publish_transcript(transcript, self._declared.settings, model, device)
 
     def on_failure(self, error: Exception) -> None:
         """Log an exception that nobody expected."""
-        self.get_logger().error(''.join(traceback.format_exception(error)))
+        log_failure(self, error)
 
-    def _on_speech(self, speaker: str, speaking: bool) -> None:
-        recognizer = self._recognizer
-        if recognizer is None:
-            return
-        if speaking:
-            recognizer.hush.begin(speaker)
-        else:
-            recognizer.hush.end(speaker, self._knobs.settings.self_speech.tail)
-
-    def _on_microphone(self, problem: str) -> None:
+    def _on_source_change(self, problem: str) -> None:
         if problem:
-            self.get_logger().warn(problem)
+            self.get_logger().warn(printable(problem))
         else:
-            self.get_logger().info('the microphone is well')
-        lost = self._source is not None and problem and not self._source.health().open
-        if lost and self._shown.state is State.READY:
-            self.on_state(State.LOST, problem)
-        elif not problem and self._shown.state is State.LOST:
-            self.on_state(State.READY)
+            self.get_logger().info('the microphone works again')
+        ears = self._ears
+        if ears is not None:
+            ears.recognizer.source_changed()
 
     def _publish_diagnostics(self) -> None:
-        source, recognizer = self._source, self._recognizer
-        self._shown.show_diagnostics(
-            str(self.get_parameter('model.id').value),
-            source.health() if source is not None else None,
-            recognizer.dropped if recognizer is not None else 0,
+        ears, (model, _) = self._ears, self._model()
+        self._outputs.publish_diagnostics(
+            self._machine.state,
+            self._machine.detail,
+            model,
+            ears.source.health() if ears is not None else None,
+            ears.recognizer.dropped if ears is not None else 0,
         )
+        self._check_clock()
+
+    def _check_clock(self) -> None:
+        """Log once that use_sim_time is set and no time comes."""
+        if self._clock_checked or time.monotonic() - self._started < NO_CLOCK:
+            return
+        self._clock_checked = True
+        if self._value('use_sim_time') and not self.get_clock().now().nanoseconds:
+            self.get_logger().warn(
+                'use_sim_time is true, but nothing is published on /clock: the stamps of all '
+                'messages are 0'
+            )

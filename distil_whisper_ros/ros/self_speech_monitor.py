@@ -1,87 +1,100 @@
-"""Topics and actions that tell when the robot itself speaks."""
+"""Topics and actions that are true or active while the robot itself speaks."""
 
 from collections.abc import Callable
 
 from action_msgs.msg import GoalStatus, GoalStatusArray
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool
 
-UNDER_WAY = (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING, GoalStatus.STATUS_CANCELING)
-PERIOD = 1.0  # s between looks at whether a speaker is still there
+from ..core.errors import SettingError
+from .log import printable
+from .timers import steady_timer
+
+ACTIVE = (GoalStatus.STATUS_ACCEPTED, GoalStatus.STATUS_EXECUTING, GoalStatus.STATUS_CANCELING)
+PERIOD = 1.0  # s between checks that each speaker still exists
 
 
 class SelfSpeechMonitor:
-    """Follows the speakers."""
+    """Reports when the robot starts and stops to speak.
+
+    An utterance that starts during robot speech is ignored until the next pause.
+    """
 
     def __init__(
         self,
         node: Node,
         topics: list[str],
         actions: list[str],
-        on_speech: Callable[[str, bool], None],
-        group: CallbackGroup,
+        on_change: Callable[[str, bool], None],
     ) -> None:
-        """`on_speech` is told which speaker begins (True) or ends."""
+        """Call `on_change` with a speaker, and whether it speaks.
+
+        Raise a SettingError for a name that ROS does not take.
+        """
         self._node = node
-        self._on_speech = on_speech
+        self._on_change = on_change
         self._speaking: dict[str, bool] = {}
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._subscriptions = [
-            *(
-                node.create_subscription(
-                    Bool, name, self._follow_topic(name), 10, callback_group=group
-                )
-                for name in topics
-                if name
-            ),
-            *(
-                node.create_subscription(
-                    GoalStatusArray,
-                    f'{name}/_action/status',
-                    self._follow_action(name),
-                    latched,
-                    callback_group=group,
-                )
-                for name in actions
-                if name
-            ),
-        ]
-        self._timer = (
-            node.create_timer(PERIOD, self._look, callback_group=group)
-            if self._subscriptions
-            else None
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._subscriptions = []
+        self._timer = None
+        try:
+            for name in topics:
+                self._follow_topic(name)
+            for name in actions:
+                self._follow_action(name)
+        except Exception as error:
+            self.close()
+            raise SettingError(
+                f'self_speech.topics or self_speech.actions has a wrong name: {printable(error)}'
+            ) from error
+        if self._subscriptions:
+            self._timer = steady_timer(node, PERIOD, self._end_speakers_that_are_gone)
+
+    def _follow_topic(self, name: str) -> None:
+        def on_message(message: Bool) -> None:
+            self._set(name, message.data)
+
+        self._subscriptions.append(
+            self._node.create_subscription(Bool, name, on_message, 10, callback_group=self._group)
         )
 
-    def _follow_topic(self, name: str):
-        return lambda message: self._tell(name, message.data)
+    def _follow_action(self, name: str) -> None:
+        def on_status(message: GoalStatusArray) -> None:
+            self._set(name, any(goal.status in ACTIVE for goal in message.status_list))
 
-    def _follow_action(self, name: str):
-        def follow(message) -> None:
-            under_way = any(status.status in UNDER_WAY for status in message.status_list)
-            self._tell(name, under_way)
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._subscriptions.append(
+            self._node.create_subscription(
+                GoalStatusArray,
+                f'{name}/_action/status',
+                on_status,
+                latched,
+                callback_group=self._group,
+            )
+        )
 
-        return follow
-
-    def _tell(self, name: str, speaking: bool) -> None:
+    def _set(self, name: str, speaking: bool) -> None:
         if self._speaking.get(name, False) != speaking:
             self._speaking[name] = speaking
-            self._on_speech(name, speaking)
+            self._on_change(name, speaking)
 
-    def _look(self) -> None:
-        """Stop waiting for a speaker that is gone: it cannot say that it is done."""
+    def _end_speakers_that_are_gone(self) -> None:
+        """End the speech of a speaker without a publisher, which cannot report its end."""
         for name, speaking in tuple(self._speaking.items()):
             gone = all(
                 self._node.count_publishers(topic) == 0
                 for topic in (name, f'{name}/_action/status')
             )
             if speaking and gone:
-                self._node.get_logger().warn(f'{name} is gone while the robot spoke: listening')
-                self._tell(name, False)
+                self._node.get_logger().warn(
+                    f'{printable(name)} disappeared during robot speech: listening again'
+                )
+                self._set(name, False)
 
     def close(self) -> None:
-        """Follow nobody any more."""
+        """Stop to follow the speakers."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:

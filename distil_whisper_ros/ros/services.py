@@ -1,80 +1,83 @@
 """The services of the node."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol
 
 from distil_whisper_msgs.srv import Transcribe
-from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
+from ..audio.limits import check_format
 from ..audio.pcm import from_int16
-from ..core.errors import RequestError, SpeechError
+from ..core.errors import SpeechError
 from ..core.settings import Settings
 from ..core.types import Outcome, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
 from ..speech.recognizer import Recognizer
-from .conversions import seconds
-from .futures import awaitable, InOrder
+from .conversions import after, TimeOf
+from .deferred import create_deferred_service, Later
+from .log import printable
 
 
-class Ears(Protocol):
-    """What the services need of the node."""
+class Parts(Protocol):
+    """The parts of the node that services and the action use."""
 
-    def active(self) -> Recognizer:
+    def recognizer(self) -> Recognizer:
         """Return the recognizer, or raise an InactiveError that says what to do."""
         ...
 
-    def foreign(self) -> TranscriptionQueue:
-        """Return what transcribes foreign audio, or raise an InactiveError."""
+    def transcription_queue(self) -> TranscriptionQueue:
+        """Return what transcribes the audio of requests, or raise an InactiveError."""
         ...
 
     def settings(self) -> Settings:
-        """Return the settings as they are now."""
+        """Return the settings as they are now; raise a SettingError if one is wrong."""
         ...
 
-    def transcript_message(self, transcript: Transcript) -> Any:
-        """Return a transcript as a message."""
+    def set_muted(self, muted: bool) -> str:
+        """Close the microphone or let it open again; return what that did, as a sentence."""
         ...
 
-    def show_hands_free(self, hands_free: bool) -> None:
-        """Tell whether every utterance is heard."""
+    def transcript_message(self, transcript: Transcript, time_of: TimeOf | None = None) -> Any:
+        """Return a transcript as a message; without `time_of`, its times are monotonic."""
         ...
 
 
 class Services:
-    """Offers them on a node."""
+    """The services, on a node."""
 
-    def __init__(self, node: Node, ears: Ears, group: CallbackGroup) -> None:
-        """Create the services; what they do is done by `ears`."""
-        self._node = node
-        self._ears = ears
-        self._in_order = InOrder()
+    def __init__(self, node: Node, parts: Parts) -> None:
+        """Create the services."""
+        self._parts = parts
         for name, kind, callback in (
             ('record', Trigger, self._record),
-            ('stop', Trigger, self._told('stopped', lambda: ears.active().stop())),
-            ('cancel', Trigger, self._told('canceled', lambda: ears.active().cancel())),
+            ('stop', Trigger, self._acting('stopped', lambda: parts.recognizer().stop())),
+            ('cancel', Trigger, self._acting('canceled', lambda: parts.recognizer().cancel())),
             ('hands_free', SetBool, self._hands_free),
             ('mute', SetBool, self._mute),
-            ('transcribe', Transcribe, self._transcribe),
         ):
-            own = self._in_order if kind is Transcribe else group
-            node.create_service(kind, f'speech/{name}', callback, callback_group=own)
+            create_deferred_service(node, kind, f'speech/{name}', callback, fail)
+        create_deferred_service(
+            node, Transcribe, 'speech/transcribe', self._transcribe, self._fail_transcription
+        )
 
-    async def _record(self, _request, response):
+    def _record(self, _request, response):
         try:
-            request = self._ears.active().record(self._ears.settings())
+            request = self._parts.recognizer().record(self._parts.settings())
         except SpeechError as error:
-            response.success, response.message = False, str(error)
-            return response
-        transcript = await awaitable(self._node, request.future)
-        response.success = transcript.accepted
-        response.message = transcript.text if transcript.accepted else transcript.reason
-        return response
+            return fail(response, error)
 
-    def _told(self, done: str, act: Callable[[], bool]):
+        def finish(transcript: Transcript):
+            response.success = transcript.accepted
+            response.message = (
+                transcript.text if transcript.accepted else printable(transcript.reason)
+            )
+            return response
+
+        return Later(request.future, finish)
+
+    def _acting(self, done: str, act: Callable[[], bool]):
         def callback(_request, response):
             try:
                 response.success = act()
@@ -87,61 +90,67 @@ class Services:
 
     def _hands_free(self, request, response):
         try:
-            self._ears.active().hear_hands_free(self._ears.settings if request.data else None)
-            self._ears.show_hands_free(request.data)
-            response.success = True
-            response.message = (
-                'every utterance is heard from now on'
-                if request.data
-                else 'only requests are heard from now on'
-            )
+            recognizer = self._parts.recognizer()
+            recognizer.set_hands_free(self._parts.settings if request.data else None)
         except SpeechError as error:
-            response.success, response.message = False, str(error)
+            return fail(response, error)
+        response.success = True
+        response.message = (
+            'every utterance is transcribed from now on'
+            if request.data
+            else 'only requests are transcribed from now on'
+        )
         return response
 
     def _mute(self, request, response):
         try:
-            self._ears.active().mute(request.data)
-            response.success = True
-            response.message = (
-                'the microphone is closed' if request.data else 'the microphone is open'
-            )
+            response.message = self._parts.set_muted(request.data)
         except SpeechError as error:
-            response.success, response.message = False, str(error)
+            return fail(response, error)
+        response.success = True
         return response
 
-    async def _transcribe(self, request, response):
+    def _transcribe(self, request, response):
+        audio, settings = request.audio, None
         try:
-            pending = self._take(request)
+            settings = self._parts.settings()
+            check_format(audio.sample_rate, audio.channels, len(audio.data), prefix='audio.')
+            future = self._parts.transcription_queue().transcribe(
+                from_int16(audio.data, audio.channels),
+                audio.sample_rate,
+                with_text_options(settings, request),
+            )
         except SpeechError as error:
-            pending = Future()
-            pending.set_result(Transcript(Outcome.FAILED, reason=str(error)))
-        finally:
-            self._in_order.begun(self._node)
-        transcript = await awaitable(self._node, pending)
-        response.success = transcript.accepted
-        response.transcript = self._ears.transcript_message(transcript)
-        if request.audio.header.frame_id:
-            response.transcript.header.frame_id = request.audio.header.frame_id
+            return self._fail_transcription(response, str(error))
+
+        def finish(transcript: Transcript):
+            response.success = transcript.accepted
+            time_of = after(audio.header.stamp)
+            response.transcript = self._parts.transcript_message(transcript, time_of)
+            if audio.header.frame_id:
+                response.transcript.header.frame_id = audio.header.frame_id
+            return response
+
+        return Later(future, finish)
+
+    def _fail_transcription(self, response, reason: str):
+        failed = Transcript(Outcome.FAILED, reason=printable(reason))
+        response.success = False
+        response.transcript = self._parts.transcript_message(failed)
         return response
 
-    def _take(self, request):
-        audio, settings = request.audio, self._ears.settings()
-        if not audio.channels or len(audio.data) % audio.channels:
-            raise RequestError(
-                f'audio.channels is {audio.channels}, but must be 1 or more, and divide the '
-                f'{len(audio.data)} samples in audio.data'
-            )
-        return self._ears.foreign().transcribe(
-            from_int16(audio.data, audio.channels),
-            audio.sample_rate,
-            understood(settings, request),
-            seconds(audio.header.stamp),
-        )
+
+def fail(response: Any, reason: object) -> Any:
+    """Return the response of a call that failed; std_srvs have the same fields."""
+    response.success, response.message = False, printable(reason)
+    return response
 
 
-def understood(settings: Settings, options: Any) -> Settings:
-    """Return the settings with what a goal or request says of the text that it wants."""
+def with_text_options(settings: Settings, options: Any) -> Settings:
+    """Return the settings with a goal's or request's options for the text.
+
+    Raise a SettingError for a wrong one.
+    """
     model = overridden(
         settings.model,
         language=options.language,
@@ -154,6 +163,9 @@ def understood(settings: Settings, options: Any) -> Settings:
 
 
 def overridden(group: Any, **values: Any) -> Any:
-    """Return a group of settings with those values that are not 0 or empty; check each."""
+    """Return a group of settings with those values that are not 0 or empty.
+
+    Raise a SettingError for a wrong one.
+    """
     given = {name: value for name, value in values.items() if value}
     return group.replaced(**given)

@@ -1,13 +1,18 @@
-"""Every knob has what a person needs, and wrong values get one clear line."""
+"""Every parameter has its metadata, and wrong values and names get one clear line."""
 
 import pytest
 
 from distil_whisper_ros.core.errors import SettingError
-from distil_whisper_ros.core.settings import parameter_specs, Settings, settings_from
+from distil_whisper_ros.core.settings import (
+    parameter_specs,
+    RENAMED,
+    Settings,
+    settings_from,
+)
 
 
 @pytest.mark.parametrize('spec', list(parameter_specs()), ids=lambda spec: spec.name)
-def test_knob_is_complete(spec):
+def test_metadata_is_complete(spec):
     assert spec.text.endswith('.')
     spec.check(spec.default)
     if isinstance(spec.default, (int, float)) and not isinstance(spec.default, bool):
@@ -66,3 +71,22 @@ def test_wrong_values(name, value, message):
     with pytest.raises(SettingError) as error:
         settings_from({name: value})
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(('old', 'new'), RENAMED.items())
+def test_a_former_name_is_refused_with_the_new_one(old, new):
+    names = {spec.name for spec in parameter_specs()}
+    assert new in names
+    assert old not in names
+    with pytest.raises(SettingError) as error:
+        settings_from({old: 1})
+    assert str(error.value) == f'{old} is now called {new}: use the new name'
+
+
+def test_an_unknown_name_is_refused_with_a_near_one():
+    with pytest.raises(SettingError) as error:
+        settings_from({'utterance.end_silnce': 1.0})
+    expected = (
+        "there is no parameter 'utterance.end_silnce'; did you mean 'utterance.end_silence'?"
+    )
+    assert str(error.value) == expected

@@ -31,5 +31,5 @@ def test_what_came_of_requests_is_counted():
     assert values['requests'] == '4'
     assert values['transcribed'] == '2'
     assert values['rejected'] == values['failed'] == '1'
-    assert values['windows redone'] == '2'
+    assert values['audio contexts redone'] == '2'
     assert values['last real-time factor'] == '0.250'

@@ -25,7 +25,7 @@ def plain(text: str) -> str:
 
 @pytest.fixture(scope='module')
 def hearing(room):
-    parameters = {'mute__topics': ['robot/speaks'], 'mute__actions': ['say']}
+    parameters = {'self_speech__topics': ['robot/speaks'], 'self_speech__actions': ['say']}
     with robot(environment=room.environment, **parameters) as (client, process):
         client.wait_state('ready')
         yield client, process
@@ -305,7 +305,7 @@ class TestMute:
         room.say(np.concatenate((goforward(), PAUSE)))
         wait_for(lambda: client.texts == [SENTENCE], 10, 'the first text')
         speaks(True)
-        client.wait_state('muted')
+        client.wait_state('self_speech')
         assert 'the robot speaks' in client.states[-1].detail
         room.say(robots_own)
         speaks(False)
@@ -332,7 +332,7 @@ class TestMute:
         client.switch('hands_free', True)
         client.wait_state('waiting')
         publisher.publish(Bool(data=True))
-        client.wait_state('muted')
+        client.wait_state('self_speech')
         for other in list(client.node.publishers):
             if other.topic_name.endswith(('robot/speaks', 'say/_action/status')):
                 client.node.destroy_publisher(other)
@@ -371,7 +371,11 @@ class TestTranscribe:
             (np.zeros(0, np.float32), RATE, 'audio.data is empty'),
             (np.zeros(100, np.float32), 1000, 'must be from 8000 to 384000 Hz'),
             (np.zeros(RATE * 3, np.float32), RATE, 'no speech was found in the audio'),
-            (np.zeros(8000 * 601, np.float32), 8000, 'the audio has 601 s, but may have 600 s'),
+            (
+                np.zeros(8000 * 601, np.float32),
+                8000,
+                'audio.data is 601.0 s long; the limit is 600 s',
+            ),
         ],
     )
     def test_what_cannot_be_transcribed_is_told(self, client, samples, rate, reason):

@@ -352,13 +352,18 @@ class TestRecordings:
             assert reply.message
 
     def test_the_audio_is_written_only_where_a_folder_is_named(self, recordings, tmp_path):
-        with robot(**reading(recordings / 'goforward.wav')) as (client, _):
+        folder = tmp_path / 'audio'
+        path = recordings / 'goforward.wav'
+        with robot(**reading(path)) as (client, _):
             client.wait_state('ready')
             assert client.trigger('record').success
-            folder = tmp_path / 'audio'
-            assert client.set_parameter('save_audio_directory', str(folder)) == ''
+            # Only whoever starts the node may have it write files.
+            refused = client.set_parameter('save_audio_directory', str(folder))
+            assert 'can change only at the start' in refused
+        with robot(**reading(path, save_audio_directory=str(folder))) as (client, _):
+            client.wait_state('ready')
             assert client.trigger('record').success
-            wait_for(lambda: list(folder.glob('*-2.wav')), 5, 'the file')
+            wait_for(lambda: list(folder.glob('*-1.wav')), 5, 'the file')
             assert len(list(folder.iterdir())) == 1
             assert soundfile.info(next(folder.iterdir())).samplerate == RATE
 
@@ -448,7 +453,7 @@ class TestParameters:
             ('model.task', 'sing', "is 'sing', but must be one of: transcribe, translate"),
             ('model.id', 'x', 'can change while the node is unconfigured; deactivate it and'),
             ('microphone.device', 'x', 'can change while the node is not active; deactivate'),
-            ('autostart', False, 'can change only when the node is started'),
+            ('autostart', False, 'can change only at the start of the node'),
             (
                 'utterance.end_silnce',
                 1.0,
@@ -472,7 +477,7 @@ class TestParameters:
         wrong = reading(
             recordings / 'goforward.wav',
             utterance__end_silence=99.0,
-            model__beams='many',
+            model__beam_width='many',
             utterance__wait_for_speech=3,
             utterance__end_silnce=1.0,
         )
@@ -509,7 +514,7 @@ class TestEnd:
         # Slow, so that there is time to end it while it transcribes.
         slow = {
             'utterance__speculative': False,
-            'model__beams': 5,
+            'model__beam_width': 5,
             'model__audio_context_margin': 30.0,
         }
         with robot(environment=room.environment, **slow) as (client, process):

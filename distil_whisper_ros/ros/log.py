@@ -1,0 +1,33 @@
+"""Text from outside made safe for logs and terminals: short, and without control characters."""
+
+import traceback
+
+from rclpy.node import Node
+
+LIMIT = 500  # characters of a line
+TRACEBACK_LIMIT = 20_000
+
+
+def printable(text: object, limit: int = LIMIT, lines: bool = False) -> str:
+    r"""Return a text in at most `limit` characters, plus its length if it was longer.
+
+    Control characters, as newlines, ANSI escapes and invisible marks, are written as Python writes
+    them: `\n`, `\x1b`. With `lines`, newlines stay.
+    """
+    whole = str(text)
+    kept = ''.join(
+        char if char.isprintable() or (lines and char == '\n') else escaped(char)
+        for char in whole[:limit]
+    )
+    return kept if len(whole) <= limit else f'{kept}... ({len(whole)} characters)'
+
+
+def escaped(char: str) -> str:
+    """Return a control character as Python writes it."""
+    return char.encode('unicode_escape').decode('ascii')
+
+
+def log_failure(node: Node, error: BaseException) -> None:
+    """Log an exception that nobody expected, with its traceback."""
+    text = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
+    node.get_logger().error(printable(text, TRACEBACK_LIMIT, lines=True))

@@ -1,0 +1,119 @@
+"""The parameters of a node that is not configured: names, types, and what tools see of them."""
+
+from lifecycle_msgs.msg import Transition
+import pytest
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import DescribeParameters
+from robot import goforward, MODEL, RATE, robot, wait_for
+import soundfile
+
+
+@pytest.fixture(scope='module')
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp('recordings') / 'goforward.wav'
+    soundfile.write(path, goforward(), RATE)
+    return {'audio__source': 'file', 'audio__file': str(path)}
+
+
+@pytest.fixture(scope='module')
+def idle(recording):
+    with robot(autostart=False, **recording) as (client, process):
+        client.wait_state('unconfigured')
+        yield client, process
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'reason'),
+    [
+        ('model.beams', 2, 'model.beams is now called model.beam_width: use the new name'),
+        ('mute.tail', 0.1, 'mute.tail is now called self_speech.tail: use the new name'),
+        ('self_speech.topics', ['a b'], "self_speech.topics has the name 'a b', which ROS does"),
+        ('self_speech.actions', ['say', '7'], "self_speech.actions has the name '7', which ROS"),
+        ('audio.topic', 'x//y', "audio.topic has the name 'x//y', which ROS does not allow"),
+        ('save_audio_directory', '/tmp', 'restart the node with the new value'),
+        ('model.device', 'x\n\x1b[31m' + 'y' * 9000, ''),
+        ('model.dtype', 'x\n\x1b[31m' + 'y' * 9000, "'x\\n\\x1b[31my"),
+    ],
+)
+def test_refusals_are_one_clipped_line(idle, name, value, reason):
+    client, process = idle
+    answer = client.set_parameter(name, value)
+    assert reason in answer
+    assert bool(reason) == bool(answer)
+    assert '\n' not in answer
+    assert '\x1b' not in answer
+    assert len(answer) < 600
+    assert '\x1b[31m' not in process.log()
+    if not answer:
+        assert client.set_parameter(name, 'auto') == ''
+
+
+def test_the_value_that_a_parameter_has_is_always_accepted(idle):
+    client, _ = idle
+    for name, value in (
+        ('autostart', False),
+        ('diagnostics_period', 1),
+        ('save_audio_directory', ''),
+        ('commands.phrases', []),
+        ('model.id', str(MODEL)),
+    ):
+        assert client.set_parameter(name, value) == '', name
+
+
+def test_a_list_is_a_list_of_texts_for_tools(idle):
+    client, _ = idle
+    names = ['commands.phrases', 'model.hotwords', 'self_speech.topics', 'self_speech.actions']
+    request = DescribeParameters.Request(names=names)
+    service = 'speech_recognizer/describe_parameters'
+    for described in client.call(DescribeParameters, service, request).descriptors:
+        assert described.type == ParameterType.PARAMETER_STRING_ARRAY
+        assert not described.dynamic_typing
+    for name in names:
+        assert client.get_parameter(name).type == ParameterType.PARAMETER_STRING_ARRAY
+        assert client.set_parameter(name, ['go', 'stop']) == ''
+        assert client.get_parameter(name).string_array_value == ['go', 'stop']
+        assert client.set_parameter(name, []) == ''  # comes as a list of bytes
+        assert client.get_parameter(name).type == ParameterType.PARAMETER_STRING_ARRAY
+        assert 'must be a list of texts' in client.set_parameter(name, [1, 2])
+
+
+def test_former_and_wrong_names_at_the_start(recording):
+    wrong = {'model__beams': 2, 'self_speech__topics': ['a b']}
+    with robot(**recording, **wrong) as (client, process):
+        client.wait_state('error')
+        detail = client.states[-1].detail
+        assert 'model.beams is now called model.beam_width' in detail
+        assert "self_speech.topics has the name 'a b'" in detail
+        assert client.set_parameter('model.beam_width', 2) == ''
+        assert client.set_parameter('self_speech.topics', ['robot/speaks']) == ''
+        assert client.change_state(Transition.TRANSITION_CONFIGURE)
+        assert client.change_state(Transition.TRANSITION_ACTIVATE)
+        # The model cannot change now, and a transcript names the one that is loaded.
+        assert 'deactivate it and clean it up' in client.set_parameter('model.id', 'other')
+        assert client.set_parameter('model.id', str(MODEL)) == ''
+        assert client.trigger('record').success
+        wait_for(lambda: client.transcripts, 5, 'the transcript')
+        assert client.transcripts[0].model == str(MODEL)
+        assert 'Traceback' not in process.log()
+
+
+def test_the_model_cannot_change_while_it_is_loaded(recording):
+    with robot(**recording) as (client, process):
+        client.wait_state('loading')
+        assert 'the model is being loaded' in client.set_parameter('model.id', 'other')
+        assert client.set_parameter('model.id', str(MODEL)) == ''
+        client.wait_state('ready')
+
+
+def test_a_model_from_the_hub_is_tried_again_and_said_once(recording, tmp_path):
+    from robot import fill_cache
+
+    name = 'somebody/whisper-x'
+    missing = {'model__id': name, 'model__offline': True}
+    environment = {'HF_HOME': str(tmp_path)}
+    with robot(environment=environment, **recording, **missing) as (client, process):
+        client.wait_state('error')
+        assert 'is not in the cache' in client.states[-1].detail
+        fill_cache(tmp_path, name)
+        client.wait_state('ready', timeout=40)
+        assert process.log().count('is not in the cache') == 1
