@@ -47,19 +47,21 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (f'share/{NAME}', ['package.xml']),
+        # The short names are for `ros2 run` alone: on PATH, `listen` could be anything.
+        (f'lib/{NAME}', glob('scripts/*')),
         (f'share/{NAME}/config', glob('config/*')),
         (f'share/{NAME}/launch', glob('launch/*')),
         (f'share/{NAME}/examples', glob('examples/*.*')),
     ],
     entry_points={
         'console_scripts': [
-            f'doctor = {NAME}.cli.doctor:main',
-            f'fetch_model = {NAME}.cli.fetch_model:main',
-            f'health = {NAME}.cli.health:main',
-            f'listen = {NAME}.cli.listen:main',
-            f'microphone = {NAME}.ros.process:microphone',
+            f'speech_doctor = {NAME}.cli.doctor:main',
+            f'speech_fetch_model = {NAME}.cli.fetch_model:main',
+            f'speech_health = {NAME}.cli.health:main',
+            f'speech_listen = {NAME}.cli.listen:main',
+            f'speech_microphone = {NAME}.ros.process:microphone',
             f'speech_recognizer = {NAME}.ros.process:main',
-            f'transcribe = {NAME}.cli.transcribe:main',
+            f'speech_transcribe = {NAME}.cli.transcribe:main',
         ],
     },
     zip_safe=True,

@@ -3,8 +3,8 @@
     python benchmarks/assistant.py [--model models/base] [--assistant FOLDER] [--quick]
 
 Without a trained Distil-Whisper at hand the assistants are the model itself with fewer layers in
-its decoder: with all of them, which guesses perfectly and is as slow; and with the first and the
-last, which is fast and guesses badly, since nobody trained it to do without the others.
+its decoder: with all of them, which drafts perfectly and is as slow; and with the first and the
+last, which is fast and drafts badly, since it was not trained to work without the others.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 
-def truncated(model: Path, folder: Path, layers: int, wrong_encoder: bool = False) -> Path:
-    """Write a copy whose decoder has the first and the last `layers` - 1; return its folder."""
+def with_fewer_layers(model: Path, folder: Path, layers: int, wrong_encoder: bool = False) -> Path:
+    """Write a copy whose decoder keeps the first and the last `layers` - 1; return its folder."""
     whisper: Any = WhisperForConditionalGeneration.from_pretrained(model, use_safetensors=True)
     decoder = whisper.get_decoder()
     count = len(decoder.layers)
@@ -42,9 +42,11 @@ def truncated(model: Path, folder: Path, layers: int, wrong_encoder: bool = Fals
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='Speculative decoding, measured.')
+    parser = argparse.ArgumentParser(description='Measure speculative decoding.')
     parser.add_argument('--model', type=Path, default=ROOT / 'models' / 'base')
-    parser.add_argument('--assistant', default='', help='one more, a folder or a name on the hub')
+    parser.add_argument(
+        '--assistant', default='', help='another assistant: a folder or a name on the hub'
+    )
     parser.add_argument('--dtype', default='float32', help='as model.dtype')
     parser.add_argument('--quick', action='store_true', help='6 utterances')
     arguments = parser.parse_args()
@@ -53,8 +55,8 @@ def main() -> None:
         assistants = {
             'none': '',
             'the model itself': str(arguments.model),
-            '2 layers': str(truncated(arguments.model, Path(folder, '2'), 2)),
-            '4 layers': str(truncated(arguments.model, Path(folder, '4'), 4)),
+            '2 layers': str(with_fewer_layers(arguments.model, Path(folder, '2'), 2)),
+            '4 layers': str(with_fewer_layers(arguments.model, Path(folder, '4'), 4)),
         }
         if arguments.assistant:
             assistants[arguments.assistant] = arguments.assistant
@@ -73,9 +75,9 @@ def measure(model: Path, dtype: str, assistants: dict[str, str], clips: list) ->
         )
         transcriber = Transcriber(settings)
         greedy, steps = transcriber._whisper.greedy, []
-        step = greedy.step
-        greedy.step = lambda *args, step=step, steps=steps, **more: (
-            steps.append(1) or step(*args, **more)
+        forward = greedy.forward
+        greedy.forward = lambda *args, forward=forward, steps=steps, **more: (
+            steps.append(1) or forward(*args, **more)
         )
         found, times = [], []
         for number, samples in enumerate(clips, 1):

@@ -1,10 +1,10 @@
-"""What else was tried to be faster on a CPU: each attempt's time and word error rate.
+"""Other attempts to be faster on a CPU: time and word error rate of each.
 
     python benchmarks/attempts.py [--only NAME,NAME] [--quick]
 
 All encode 30 s, on the clean utterances of up to 7 s, so that the numbers are of the attempt
-alone. `torch.compile` needs a C++ compiler, `torchao` needs pip install torchao==0.18.0; each is
-left out, and says so, where that is missing.
+alone. `torch.compile` needs a C++ compiler, `torchao` needs pip install torchao==0.18.0; an
+attempt is skipped, with a message, where its requirement is missing.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from unittest.mock import patch
 import jiwer
 from robot import MODEL
 import torch
-from utterances import Said, short
+from utterances import Clip, short
 from word_errors import normal
 
 from distil_whisper_ros.core.settings import ModelSettings
@@ -39,14 +39,14 @@ def ours(dtype: str, threads: int = 0) -> tuple[Run, Transcriber]:
 
 
 def while_speaking() -> Run:
-    """Encode each 2 s as they were spoken, knowing what came before but not what comes behind.
+    """Encode blocks of 2 s while the person speaks: a block attends to earlier blocks only.
 
-    Only the words count: the time is that of encoding all at once.
+    Only the word error rate counts: the time is that of encoding everything at once.
     """
     run, transcriber = ours('float32')
     whisper = transcriber._whisper
     encode, attend = whisper.encode, torch.nn.functional.scaled_dot_product_attention
-    block = torch.arange(1500) // 100  # of each position: 50 a second
+    block = torch.arange(1500) // 100  # of each position; there are 50 a second
 
     def blind(query, key, value):
         return attend(query, key, value, attn_mask=block[:, None] >= block[None])
@@ -118,7 +118,7 @@ ATTEMPTS: dict[str, tuple[Callable[[], Run], str]] = {
 }
 
 
-def measure(run: Run, clips: list[Said]) -> tuple[float, float, float]:
+def measure(run: Run, clips: list[Clip]) -> tuple[float, float, float]:
     """Return the time of the first run, the median time, and the word error rate."""
     began = time.perf_counter()
     run(clips[0][0])
@@ -130,13 +130,15 @@ def measure(run: Run, clips: list[Said]) -> tuple[float, float, float]:
         times.append(time.perf_counter() - began)
         print(f'\r{number} of {len(clips)} ', end='', file=sys.stderr)
     print('\r', end='', file=sys.stderr)
-    rate = jiwer.wer([normal(said) for _, said in clips], [normal(text) for text in texts])
+    rate = jiwer.wer(
+        [normal(reference) for _, reference in clips], [normal(text) for text in texts]
+    )
     return first, statistics.median(times), rate
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='What else was tried.')
-    parser.add_argument('--only', default='', help='attempts, with commas between')
+    parser = argparse.ArgumentParser(description='Other attempts to be faster on a CPU.')
+    parser.add_argument('--only', default='', help='attempts, separated by commas')
     parser.add_argument('--quick', action='store_true', help='3 utterances')
     arguments = parser.parse_args()
     clips = short()[:3] if arguments.quick else short()
@@ -146,11 +148,11 @@ def main() -> None:
     for name in names:
         attempt, needs = ATTEMPTS[name]
         if needs and not (find_spec(needs) or shutil.which(needs)):
-            print(f'{name:30}  not tried: there is no {needs}')
+            print(f'{name:30}  skipped: {needs} is not installed')
             continue
         try:
             first, median, rate = measure(attempt(), clips)
-        except Exception as error:  # an attempt may fail: that is what is to be seen
+        except Exception as error:  # that an attempt fails is a result
             print(f'{name:30}  fails: {str(error).strip().splitlines()[0][:80]}')
             continue
         base = base or median

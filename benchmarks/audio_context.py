@@ -1,10 +1,10 @@
-"""How much silence must be encoded behind an utterance: the word error rate by margin.
+"""The audio context margin: how much silence must be encoded after an utterance.
 
     python benchmarks/audio_context.py [--model models/tiny.en] [--quick]
 
-Over the 156 utterances of latency.py and 312 in more noise. A margin with which the word error
-rate of all does not rise against 30 s is good for `model.audio_context_margin`; the smaller, the
-faster, and the more texts fail and are decoded twice.
+Word error rates over the 156 utterances of latency.py and 312 in more noise. A margin is good for
+`model.audio_context_margin` if the word error rate of all does not rise against 30 s. A smaller
+margin is faster, but more texts fail and are decoded twice.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
-MARGINS = (30.0, 10.0, 7.0, 5.0, 3.0, 2.0)  # s; with 30, the whole window is encoded
+MARGINS = (30.0, 10.0, 7.0, 5.0, 3.0, 2.0)  # s; with 30, the full audio context is encoded
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='The word error rate by window margin.')
+    parser = argparse.ArgumentParser(description='The word error rate by audio context margin.')
     parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
     parser.add_argument('--dtype', default='auto', help='as model.dtype')
     parser.add_argument('--quick', action='store_true', help='6 utterances')

@@ -2,7 +2,7 @@
 
 python benchmarks/engines.py ENGINE AUDIO.npz MODEL
 
-For each name of a clip on standard input comes a line of JSON: the time, its parts, the text.
+For each name of a clip on standard input, a line of JSON is printed: time, its parts, text.
 """
 
 from importlib.util import find_spec
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-WHOLE = 30 * 16_000  # samples
+FULL_CONTEXT = 30 * 16_000  # samples
 
 ENGINES = {
     'ours': 'distil_whisper_ros',
-    'ours-whole': 'distil_whisper_ros, all 30 s encoded',
+    'ours-full': 'distil_whisper_ros, all 30 s encoded',
     'ours-float32': 'distil_whisper_ros, all 30 s, float32',
     'card': "the model card's pipeline as written",
     'fw-int8': 'faster-whisper int8, beam 1',
@@ -46,13 +46,16 @@ def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
         return tuple(voice_activity(frame.samples) for frame in frames)
 
     def run(samples):
-        # A long recording is cut at its pauses; to find them is a part of the work.
-        speech = activity(samples) if len(samples) > WHOLE else ()
+        # A long recording is cut at its pauses; finding them counts too.
+        speech = activity(samples) if len(samples) > FULL_CONTEXT else ()
         utterance = Utterance.whole(samples, speech)
         hypothesis = transcriber(utterance)
         started = time.perf_counter()
         rejection(hypothesis, utterance, HallucinationFilterSettings())
-        return hypothesis.text, {**hypothesis.parts, 'guard': time.perf_counter() - started}
+        return hypothesis.text, {
+            **hypothesis.parts,
+            'hallucination filter': time.perf_counter() - started,
+        }
 
     return run
 
@@ -109,7 +112,7 @@ def main() -> None:
     began = time.perf_counter()
     run = {
         'ours': lambda: ours(model),
-        'ours-whole': lambda: ours(model, margin=30.0),
+        'ours-full': lambda: ours(model, margin=30.0),
         'ours-float32': lambda: ours(model, 'float32', 30.0),
         'card': lambda: card(model),
         'fw-int8': lambda: faster_whisper('int8'),
@@ -120,17 +123,17 @@ def main() -> None:
     first = clips[clips.files[0]]
     run(first)
     run(first)
-    say({'load': loaded - began, 'warm': time.perf_counter() - loaded})
+    print_result({'load': loaded - began, 'warm': time.perf_counter() - loaded})
     for line in sys.stdin:
         samples = clips[line.strip()]
         started = time.perf_counter()
         text, parts = run(samples)
         took = time.perf_counter() - started
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        say({'time': took, 'parts': parts, 'text': text, 'memory': memory})
+        print_result({'time': took, 'parts': parts, 'text': text, 'memory': memory})
 
 
-def say(result: dict) -> None:
+def print_result(result: dict) -> None:
     print(json.dumps(result), flush=True)
 
 

@@ -24,6 +24,7 @@ from distil_whisper_ros.core.settings import (
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.hallucination_filter import rejection
 from distil_whisper_ros.speech.recognizer import Recognizer
+from distil_whisper_ros.speech.state import StateMachine
 from distil_whisper_ros.speech.voice_activity import VoiceActivity
 from distil_whisper_ros.speech.words import words
 from distil_whisper_ros.whisper.transcriber import Transcriber
@@ -62,9 +63,6 @@ class Clip:
 class Quiet:
     """An observer that does not care."""
 
-    def on_state(self, state, detail='') -> None:
-        pass
-
     def on_transcript(self, transcript) -> None:
         pass
 
@@ -80,11 +78,15 @@ class Quiet:
 
 def recognize(samples, transcriber, voice_activity):
     """Return the transcript of the whole path."""
-    recognizer = Recognizer(Clip(samples), voice_activity, transcriber, Quiet(), Scheduler())
+    scheduler = Scheduler()
+    recognizer = Recognizer(
+        Clip(samples), voice_activity, transcriber, Quiet(), scheduler, StateMachine()
+    )  # fmt: skip
     recognizer.start()
     settings = settings_from({'utterance.max_duration': 30.0, 'utterance.end_silence': 1.5})
     transcript = recognizer.record(settings).result()
     recognizer.close()
+    scheduler.close()
     return transcript
 
 

@@ -1,4 +1,4 @@
-"""How long after the end of speech the text comes, and how that compares.
+"""Latency from the end of speech to the text, compared with other engines.
 
     python benchmarks/latency.py [--quick] [--only NAME,NAME]
 
@@ -6,8 +6,8 @@ Part 1, real time: the node in its own process hears people and espeak-ng throug
 microphone; the time from the last sample of speech to the text's arrival on /speech/text.
 Part 2, the same audio and weights, 156 utterances from 1 s to 28 s, clean and in noise: ours as it
 is by default on a CPU, ours with all 30 s encoded, in int8 and in float32, the model card's
-pipeline as written, faster-whisper in int8 and float32. Each has a process of its own; they take
-turns of 12 utterances, so that a machine that becomes slower does so for all.
+pipeline as written, faster-whisper in int8 and float32. Each has a process of its own; they work
+in turns of 12 utterances, so that a machine that becomes slower does so for all.
 Results: tables of ratios, and benchmarks/results/latency.json and latency.png.
 """
 
@@ -26,11 +26,11 @@ from engines import ENGINES
 import numpy as np
 from robot import MODEL, RATE, robot, ROOT, VirtualMicrophone, wait_for
 from sounds import speech
-from utterances import Said, short, utterances
+from utterances import Clip, short, utterances
 from word_errors import difference, mistakes
 
 RESULTS = Path(__file__).parent / 'results'
-TURN = 12  # utterances that an engine takes at once
+TURN = 12  # utterances of an engine in a row
 PEER = 'fw-int8'
 SHORT = 10.0  # s: most commands are shorter
 CLASSES = ((0.0, SHORT), (SHORT, 30.0))  # s, lengths of utterances
@@ -41,7 +41,7 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def in_real_time(clips: list[Said]) -> list[dict]:
+def in_real_time(clips: list[Clip]) -> list[dict]:
     """Return for each clip the latency and its parts, through the microphone and DDS."""
     rows = []
     with VirtualMicrophone() as room:
@@ -106,7 +106,7 @@ class Engine:
             raise RuntimeError(f'an engine ended with {self.process.wait()}')
         return json.loads(line)
 
-    def take(self, name: object) -> None:
+    def transcribe(self, name: object) -> None:
         assert self.process.stdin is not None
         print(name, file=self.process.stdin, flush=True)
         self.clips.append(self.read())
@@ -117,8 +117,8 @@ class Engine:
         self.process.wait()
 
 
-def measure(clips: list[Said], names: list[str]) -> dict[str, dict]:
-    """Return how each engine does: its start, and a result for each clip."""
+def measure(clips: list[Clip], names: list[str]) -> dict[str, dict]:
+    """Return the results of each engine: its start, and each clip."""
     RESULTS.mkdir(exist_ok=True)
     audio = RESULTS / 'audio.npz'
     arrays: Any = {str(number): samples for number, (samples, _) in enumerate(clips)}
@@ -131,9 +131,9 @@ def measure(clips: list[Said], names: list[str]) -> dict[str, dict]:
         numbers = range(begin, min(begin + TURN, len(clips)))
         for name, engine in engines.items():
             print(f'\r{numbers[-1] + 1} of {len(clips)}: {name:40}', end='', file=sys.stderr)
-            time.sleep(0.3)  # the threads of the one before still spin
+            time.sleep(0.3)  # the threads of the engine before still spin
             for number in numbers:
-                engine.take(number)
+                engine.transcribe(number)
     print(file=sys.stderr)
     for engine in engines.values():
         engine.close()
@@ -156,14 +156,14 @@ def show_real_time(rows: list[dict]) -> None:
 
 
 def show_parts(engine: dict) -> None:
-    print('\nWhat ours spends (s an utterance):')
-    print(f'{"":12}{"median":>8}{"95 %":>8}')
-    for name in ('features', 'encoder', 'decoder', 'words', 'guard'):
+    print('\nStages of ours (s per utterance):')
+    print(f'{"":22}{"median":>8}{"95 %":>8}')
+    for name in ('features', 'encoder', 'decoder', 'words', 'hallucination filter'):
         values = [clip['parts'].get(name, 0.0) for clip in engine['clips']]
-        print(f'{name:12}{statistics.median(values):8.4f}{percentile(values, 0.95):8.4f}')
+        print(f'{name:22}{statistics.median(values):8.4f}{percentile(values, 0.95):8.4f}')
 
 
-def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
+def show_engines(engines: dict[str, dict], clips: list[Clip]) -> None:
     """Print times, ratios to ours and to the peer, and word error rates."""
     for shortest, longest in CLASSES:
         chosen = [
@@ -191,9 +191,9 @@ def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
     print(f'\nAll {len(clips)} utterances (WER: word error rate; less: ours minus it, 95 %):')
     head = f'{"":42}{"WER":>7}{"less":>20}{"load s":>8}{"warm s":>8}{"MB":>7}'
     print(head + '\n' + '-' * len(head))
-    said = [text for _, text in clips]
+    references = [text for _, text in clips]
     found = {
-        name: mistakes(said, [clip['text'] for clip in engine['clips']])
+        name: mistakes(references, [clip['text'] for clip in engine['clips']])
         for name, engine in engines.items()
     }
     for name, engine in engines.items():
@@ -210,7 +210,7 @@ def show_engines(engines: dict[str, dict], clips: list[Said]) -> None:
         )
 
 
-def plot(rows: list[dict], engines: dict[str, dict], clips: list[Said]) -> Path:
+def plot(rows: list[dict], engines: dict[str, dict], clips: list[Clip]) -> Path:
     import matplotlib
 
     matplotlib.use('Agg')
@@ -238,11 +238,9 @@ def plot(rows: list[dict], engines: dict[str, dict], clips: list[Said]) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description='How long after the end of speech the text comes.'
-    )
+    parser = argparse.ArgumentParser(description='Latency from the end of speech to the text.')
     parser.add_argument('--quick', action='store_true', help='three utterances')
-    parser.add_argument('--only', default=','.join(ENGINES), help='engines, with commas between')
+    parser.add_argument('--only', default=','.join(ENGINES), help='engines, separated by commas')
     arguments = parser.parse_args()
     names = arguments.only.split(',')
     clips = utterances()

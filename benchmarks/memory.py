@@ -1,12 +1,12 @@
-"""What a model needs of disk and memory, computed from its architecture.
+"""Disk space and memory that a model needs, computed from its architecture.
 
     python benchmarks/memory.py
 
 Weights: the parameters of WhisperForConditionalGeneration, counted without allocating them, at 2
 bytes each (float16, as the hub has them, unless a file says fp32). Work: for one utterance
 the encoder's largest activations, the keys and values of the decoder's cross-attention over 1500
-positions and of its self-attention over 448, in float16. Process: what Python, ROS and torch take
-before any model; 0.5 GB was measured here, CUDA's context on a Jetson adds about 0.5 GB.
+positions and of its self-attention over 448, in float16. Process: Python, ROS and torch without a
+model; 0.5 GB was measured here, CUDA's context on a Jetson adds about 0.5 GB.
 """
 
 import torch

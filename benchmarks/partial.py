@@ -1,9 +1,9 @@
-"""What text while a person speaks costs: latency of the final text, and CPU time.
+"""The cost of partial text: latency of the final text, and CPU time.
 
     python benchmarks/partial.py [--rounds 2]
 
-The node in its own process hears recorded people through the virtual microphone; turn by turn
-nobody, then somebody subscribes to speech/partial. Writes benchmarks/results/partial.png.
+The node in its own process hears recorded people through the virtual microphone; in turns
+without and with a subscriber to speech/partial. Writes benchmarks/results/partial.png.
 """
 
 import argparse
@@ -37,12 +37,14 @@ def measure(rounds: int) -> dict[bool, list[dict]]:
             read = bool(number % 2)
             partials: list[float] = []
 
-            def take(_message: String, partials=partials) -> None:
+            def on_partial(_message: String, partials=partials) -> None:
                 partials.append(time.time())
 
             subscription = None
             if read:
-                subscription = client.node.create_subscription(String, 'speech/partial', take, 10)
+                subscription = client.node.create_subscription(
+                    String, 'speech/partial', on_partial, 10
+                )
                 time.sleep(1)
             for name, (samples, _) in clips.items():
                 client.transcripts.clear()
@@ -76,7 +78,7 @@ def measure(rounds: int) -> dict[bool, list[dict]]:
 
 def main() -> None:
     """Measure, print and draw."""
-    parser = argparse.ArgumentParser(description='What partial text costs.')
+    parser = argparse.ArgumentParser(description='The cost of partial text.')
     parser.add_argument('--rounds', type=int, default=2)
     rows = measure(parser.parse_args().rounds)
     print(f'{"":26}{"without":>10}{"with":>10}{"ratio":>8}')

@@ -1,11 +1,11 @@
-"""Hear for an hour in a few minutes, and see whether the node keeps anything.
+"""Listen to an hour of audio in a few minutes, and check that the node leaks nothing.
 
     python benchmarks/soak.py [--minutes 60]
 
 The node, in its own process, hears a recording hands-free as fast as it can: people's sentences,
-one each 15 s, in a room's noise. Its memory, threads and open files are looked at after each
+one each 15 s, in a room's noise. Its memory, threads and open files are read after each
 sentence. Memory settles in the first third (the allocator and the caches fill), and must not grow
-behind it. Writes benchmarks/results/soak.png.
+after that. Writes benchmarks/results/soak.png.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from sounds import speech
 
 RESULTS = Path(__file__).resolve().parent / 'results'
 PERIOD = 15  # s from sentence to sentence
-MAY_GROW = 40e6  # bytes, in the last third: pages that the allocator keeps
+MAX_GROWTH = 40e6  # bytes, in the last third: pages that the allocator keeps
 
 
 def recording(path: Path, minutes: float) -> int:
@@ -37,7 +37,7 @@ def recording(path: Path, minutes: float) -> int:
     return count
 
 
-def look(process: int) -> tuple[float, int, int]:
+def usage(process: int) -> tuple[float, int, int]:
     """Return a process's resident bytes, threads, and open files."""
     status = Path(f'/proc/{process}/status').read_text()
     values = dict(line.split(':', 1) for line in status.splitlines())
@@ -53,36 +53,36 @@ def soak(minutes: float, show=lambda text: None) -> tuple[np.ndarray, int, int]:
         with robot(audio__source='file', audio__file=str(path)) as (client, process):
             client.wait_state('ready')
             client.switch('hands_free', True)
-            looks, seen, quiet = [], 0, time.monotonic()
+            usages, seen, quiet = [], 0, time.monotonic()
             while client.states[-1].hands_free or time.monotonic() - quiet < 5:
                 time.sleep(0.1)
                 if len(client.transcripts) != seen:
                     seen, quiet = len(client.transcripts), time.monotonic()
-                    looks.append(look(process.process.pid))
-                    show(f'{seen} of {count} sentences, {looks[-1][0] / 1e6:.0f} MB')
-            return np.array(looks), len(client.transcripts), count
+                    usages.append(usage(process.process.pid))
+                    show(f'{seen} of {count} sentences, {usages[-1][0] / 1e6:.0f} MB')
+            return np.array(usages), len(client.transcripts), count
 
 
-def growth(looks: np.ndarray) -> tuple[float, int, int]:
+def growth(usages: np.ndarray) -> tuple[float, int, int]:
     """Return by how much memory, threads and files grew from the second third to the last.
 
     Of memory the floor counts: a transcription takes some, and gives it back.
     """
-    third = len(looks) // 3
-    middle, last = looks[third : 2 * third], looks[2 * third :]
+    third = len(usages) // 3
+    middle, last = usages[third : 2 * third], usages[2 * third :]
     grown = np.median(last, axis=0) - np.median(middle, axis=0)
     floor = last[:, 0].min() - middle[:, 0].min()
     return float(floor), int(grown[1]), int(grown[2])
 
 
 def main() -> None:
-    """Soak, print, and draw."""
-    parser = argparse.ArgumentParser(description='Hear for an hour, and keep nothing.')
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description='Listen for an hour, and look for leaks.')
     parser.add_argument('--minutes', type=float, default=60.0)
     minutes = parser.parse_args().minutes
     began = time.monotonic()
-    looks, transcripts, sentences = soak(minutes, lambda text: print(f'\r{text}', end=''))
-    memory, threads, files = growth(looks)
+    usages, transcripts, sentences = soak(minutes, lambda text: print(f'\r{text}', end=''))
+    memory, threads, files = growth(usages)
     print(f'\n{minutes:.0f} minutes in {time.monotonic() - began:.0f} s: {sentences} sentences, ')
     print(
         f'{transcripts} transcripts; from the second third to the last: {memory / 1e6:+.1f} MB, '
@@ -94,7 +94,7 @@ def main() -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 4))
-    axes.plot(looks[:, 0] / 1e6)
+    axes.plot(usages[:, 0] / 1e6)
     axes.set(xlabel='sentence', ylabel='resident memory (MB)', ylim=(0, None))
     figure.tight_layout()
     RESULTS.mkdir(exist_ok=True)

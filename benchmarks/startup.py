@@ -1,9 +1,9 @@
-"""From the start of the process until the robot hears, in parts; and the most memory held.
+"""Start-up time until the node listens, in parts, and its peak memory.
 
     python benchmarks/startup.py [--repeats 3]
 
-The parts are those that the node tells in its state. Files are in the system's cache: the first
-start behind a boot also waits for the disk.
+The parts are those that the node publishes in its state. Files are in the system's cache: the
+first start after a boot also waits for the disk.
 """
 
 import argparse
@@ -23,20 +23,20 @@ PARTS = (
 
 
 def start(room: VirtualMicrophone, dtype: str) -> tuple[list[float], float]:
-    """Return when each part was done, in seconds from the start, and the most megabytes held."""
+    """Return the end of each part, in seconds from the start, and the peak memory in MB."""
     began = time.time()
     with robot(environment=room.environment, model__dtype=dtype) as (client, process):
         client.wait_state('ready')
         status = Path(f'/proc/{process.process.pid}/status').read_text()
         peak = next(line for line in status.splitlines() if line.startswith('VmHWM'))
-        told = [
+        states = [
             (f'{m.label} {m.detail}', m.stamp.sec + m.stamp.nanosec / 1e9 - began)
             for m in client.states
         ]
     ends = []
     for _, end in PARTS:
         after = ends[-1] if ends else 0.0
-        ends.append(next(when for text, when in told if end in text and when >= after))
+        ends.append(next(when for text, when in states if end in text and when >= after))
     return ends, int(peak.split()[1]) / 1024
 
 
@@ -52,7 +52,7 @@ def main() -> None:
             for (name, _), end, before in zip(PARTS, ends, [0.0, *ends]):
                 print(f'{name:30}{end - before:6.2f}')
             print(f'{"ready":30}{ends[-1]:6.2f}')
-            print(f'{"most memory, MB":30}{max(peak for _, peak in runs):6.0f}')
+            print(f'{"peak memory, MB":30}{max(peak for _, peak in runs):6.0f}')
 
 
 if __name__ == '__main__':

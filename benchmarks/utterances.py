@@ -11,11 +11,12 @@ RATIOS = (None, 15, 5)  # dB of signal to noise
 NOISIER = (20, 10, 3)
 BREATH = np.zeros(RATE // 2, np.float32)
 
-Said = tuple[np.ndarray, str]
+Clip = tuple[np.ndarray, str]
+"""The samples and the reference text."""
 
 
-def utterances() -> list[Said]:
-    """Return the samples and the text of each: first what is short, then what is long."""
+def utterances() -> list[Clip]:
+    """Return all clips: first the short ones, then the long ones."""
     return [
         (samples if ratio is None else with_noise(samples, ratio, number), text)
         for number, (samples, text) in enumerate([*short(), *long()])
@@ -23,31 +24,31 @@ def utterances() -> list[Said]:
     ]
 
 
-def more_in_noise() -> list[Said]:
+def more_in_noise() -> list[Clip]:
     """Return 312 others: the same sentences, each in six other noises."""
-    said = [*short(), *long()]
+    clips = [*short(), *long()]
     return [
         (with_noise(samples, ratio, seed), text)
-        for seed, (samples, text) in enumerate(said * 2, len(said))
+        for seed, (samples, text) in enumerate(clips * 2, len(clips))
         for ratio in NOISIER
     ]
 
 
-def short() -> list[Said]:
+def short() -> list[Clip]:
     """Return people's recordings, and sentences of espeak-ng, of up to 7.1 s."""
     return [*speech().values()] + [
         (spoken(text, 'en-us', speed), text) for text in SENTENCES for speed in (130, 170)
     ]
 
 
-def long() -> list[Said]:
+def long() -> list[Clip]:
     """Return several sentences in one breath, of up to 28 s.
 
     Those of people follow each other in the book that they are read from.
     """
     people = list(speech().items())
-    book = [said for name, said in people if name.startswith('librivox')]
-    cards = [said for name, said in people if name.startswith('cards')]
+    book = [clip for name, clip in people if name.startswith('librivox')]
+    cards = [clip for name, clip in people if name.startswith('cards')]
     groups = [book[:2], book[1:3], book[1:4], book[2:5], book, book[::-1], cards, cards[::-1]]
     machine = [(spoken(text, 'en-us', 150), text) for text in SENTENCES]
     groups += [machine[:2], machine[2:4], machine[4:7], machine[7:10], machine[::2], machine[1::2]]
@@ -55,7 +56,7 @@ def long() -> list[Said]:
     return [joined(group) for group in groups]
 
 
-def joined(group: list[Said]) -> Said:
+def joined(group: list[Clip]) -> Clip:
     """Return sentences one after the other, half a second apart."""
     parts = chain.from_iterable((BREATH, samples) for samples, _ in group)
     return np.concatenate([*parts][1:]), ' '.join(text for _, text in group)

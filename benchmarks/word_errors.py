@@ -1,4 +1,4 @@
-"""Word error rates, and how sure one may be that two of them differ."""
+"""Word error rates, and the confidence interval of their difference."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ RESAMPLED = 2000  # times, by the bootstrap
 normal = EnglishTextNormalizer()
 
 
-def mistakes(said: Sequence[str], found: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the wrong words and the words of each text, normalized as OpenAI does."""
+def mistakes(references: Sequence[str], found: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of errors and of words of each text, normalized as OpenAI does."""
     wrong, words = [], []
-    for reference, hypothesis in zip(said, found):
+    for reference, hypothesis in zip(references, found):
         compared = jiwer.process_words(normal(reference), normal(hypothesis))
         wrong.append(compared.substitutions + compared.deletions + compared.insertions)
         words.append(compared.substitutions + compared.deletions + compared.hits)

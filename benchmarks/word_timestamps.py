@@ -5,8 +5,8 @@
 Times: the starts of words in recordings of people, against forced alignment of the recording's
 own text by CMU's PocketSphinx, which has acoustic models of its own; words that the model got
 wrong are left out. Confidence: words of people and of espeak-ng, clean and in noise, right or
-wrong by alignment with what was said; then how often words of about that confidence are right. The
-error of calibration is the mean distance of the two, weighted by the number of words.
+wrong by alignment with the reference; then how often words of a confidence are right. The error of
+calibration is the mean distance of the two, weighted by the number of words.
 """
 
 import argparse
@@ -96,11 +96,11 @@ def time_errors(transcriber: Transcriber) -> dict[str, list[tuple[str, float, fl
 
 def confidences(transcriber: Transcriber) -> tuple[np.ndarray, np.ndarray]:
     """Return each word's confidence, and whether it is right."""
-    said = [*speech().values()]
-    said += [(spoken(text, 'en-us', speed), text) for text in SENTENCES for speed in (130, 170)]
+    clips = [*speech().values()]
+    clips += [(spoken(text, 'en-us', speed), text) for text in SENTENCES for speed in (130, 170)]
     values, right = [], []
-    for number, (samples, text) in enumerate(said):
-        print(f'\r{number + 1} of {len(said)} texts', end='', flush=True)
+    for number, (samples, text) in enumerate(clips):
+        print(f'\r{number + 1} of {len(clips)} texts', end='', flush=True)
         for ratio in RATIOS:
             noisy = samples if ratio is None else with_noise(samples, ratio, number)
             hypothesis = transcriber(utterance(noisy))

@@ -145,7 +145,7 @@ PYTHON
 build_workspace() {
   local sources
   mapfile -t sources < <(find ros2_ws/src/distil_whisper_msgs -type f | sort)
-  sources+=(package.xml setup.py setup.cfg)
+  sources+=(package.xml setup.py setup.cfg scripts/*)
   done_before workspace "${sources[@]}" && [ -d ros2_ws/install/distil_whisper_ros ] && return
   local sum=$pending
   [ -d ros2_ws/src/distil_whisper_ros ] || fail 'ros2_ws/src/distil_whisper_ros is not a link to \
@@ -153,6 +153,8 @@ the package: ln -sfn ../.. ros2_ws/src/distil_whisper_ros'
   touch $venv/local_setup.sh # colcon looks for it in each prefix
   say 'colcon build: distil_whisper_msgs and distil_whisper_ros (about a minute)'
   repair_cmake_files
+  # colcon does not replace executables of an earlier version by links.
+  rm -rf ros2_ws/build/distil_whisper_ros ros2_ws/install/distil_whisper_ros
   tools/with_ros bash -c 'cd ros2_ws && colcon --log-base log build --symlink-install \
     --cmake-args -DBUILD_TESTING=OFF --no-warn-unused-cli' || fail 'colcon build failed, see ros2_ws/log'
   pending=$sum

@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+import logging
 import threading
+import time
 
 from ..core.audio_format import Frame, FRAME_DURATION
 from ..core.errors import DeviceError
@@ -11,6 +13,7 @@ from .source import SourceHealth
 
 BATCH = 4  # frames that come at once while nobody reads: fewer wake-ups
 BUFFER = 60.0  # s of frames kept for a listener that is late
+STARVED = 5.0  # s that a listener waits for a frame; every source finds its own faults before
 
 
 class BufferedSource:
@@ -30,9 +33,11 @@ class BufferedSource:
         self._frames: deque[Frame] = deque(maxlen=round(BUFFER / FRAME_DURATION))
         self._listening = False
         self._wait_for = BATCH  # frames that the reader waits for
+        self._latest = 0.0  # when the latest frame came, or the utterance began
         self._meter = LevelMeter()
         self._device_problem = ''  # the meter has the signal's
         self._reported = ''
+        self._report_lock = threading.Lock()
         self._working = False
         self._sample_rate = self._channels = 0
         self._overflows = self._restarts = 0
@@ -41,19 +46,31 @@ class BufferedSource:
     def begin(self) -> None:
         """Begin an utterance with the pre-roll; raise a DeviceError if the device is gone."""
         with self._condition:
-            if self._device_problem:
-                raise DeviceError(self._device_problem)
+            if self._device_problem or not self._working:
+                raise DeviceError(self._device_problem or f'{self._name} is not open')
             self._listening, self._wait_for = True, 1
+            self._latest = time.monotonic()
 
     def read(self, wait_for: int = 1) -> Frame | None:
         """Return the next frame; see AudioSource."""
         with self._condition:
             self._wait_for = wait_for
-            if not self._frames:
-                if self._device_problem:
-                    raise DeviceError(self._device_problem)
-                self._condition.wait(0.2 if wait_for > 1 else 0.1)
-            return self._frames.popleft() if self._frames else None
+            if not self._frames and not self._device_problem:
+                self._condition.wait_for(
+                    lambda: len(self._frames) >= wait_for or self._device_problem,
+                    0.2 if wait_for > 1 else 0.1,
+                )
+            if self._frames:
+                return self._frames.popleft()
+            if self._device_problem:
+                raise DeviceError(self._device_problem)
+            if self._listening and time.monotonic() - self._latest > STARVED:
+                raise DeviceError(
+                    f'no audio came from {self._name} for {STARVED:g} s, although it is open'
+                    if self._working
+                    else f'no audio comes from {self._name}: it is closed'
+                )
+            return None
 
     def end(self) -> None:
         """End an utterance: keep only the pre-roll from now on."""
@@ -88,6 +105,7 @@ class BufferedSource:
                 if self._listening and len(self._frames) == self._frames.maxlen:
                     self._lost += FRAME_DURATION
                 self._frames.append(frame)
+                self._latest = time.monotonic()
             if not self._listening:
                 self._trim()
             if len(self._frames) >= self._wait_for:
@@ -117,7 +135,15 @@ class BufferedSource:
 
     def report(self) -> None:
         """Tell the observer if the problem changed."""
-        problem = self.problem
-        if problem != self._reported:
+        with self._report_lock:  # not held during the call, which may ask for our health
+            problem = self.problem
+            if problem == self._reported:
+                return
             self._reported = problem
+        self._tell(problem)
+
+    def _tell(self, problem: str) -> None:
+        try:
             self._on_change(problem)
+        except Exception:  # the observer's fault must not end the thread that delivers audio
+            logging.getLogger(__name__).exception('telling a change of %s failed', self._name)

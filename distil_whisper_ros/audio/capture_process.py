@@ -1,19 +1,21 @@
 """The child process that holds the microphone: PortAudio in, blocks on standard output.
 
 PortAudio's ALSA code can hang for ever when a USB device is unplugged, and it never notices new
-devices. In a process of its own it can be killed and started anew, and this one does nothing
-else: `microphone.py` starts it, reads it, and does the thinking.
+devices. In a process of its own it can be killed and started again, and this one does nothing
+else: `microphone.py` starts it and reads it.
 
     python -m distil_whisper_ros.audio.capture_process '{"device": "default", ...}'
 
-Messages are a header (HEADER: kind, seconds, count, length of what follows) and bytes:
+Messages are a header (HEADER: kind, seconds, count, payload length) and a payload:
 OPENED with the stream's description as JSON, BLOCK with float32 samples, the capture time of the
 first one in seconds of time.monotonic(), which all processes of a machine share, and the
 overflows so far, FAILED and GONE with a sentence.
 """
 
+import ctypes
 import json
 import os
+import signal
 import struct
 import sys
 import threading
@@ -24,6 +26,7 @@ OPENED, BLOCK, FAILED, GONE = b'O', b'B', b'F', b'G'
 BLOCK_DURATION = 0.032  # s
 LATE = 10.0  # s that the parent may be late, beside what a pipe holds
 PREFERRED_RATE = 16_000  # Hz
+PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
 
 def describe(devices):
@@ -42,20 +45,20 @@ def find_device(sounddevice, wanted):
     if not inputs:
         raise ValueError(
             'there is no microphone: plug one in; in a container, pass /dev/snd and the audio '
-            'group; `arecord -l` lists what ALSA sees'
+            'group; `arecord -l` lists the devices that ALSA sees'
         )
     if wanted in ('', 'default'):
         try:
             return sounddevice.query_devices(kind='input')
         except (sounddevice.PortAudioError, ValueError):
             return inputs[0]
-    if wanted.isdigit():
+    if wanted.isdecimal():
         found = [d for d in inputs if d['index'] == int(wanted)]
     else:
         found = [d for d in inputs if d['name'].lower() == wanted.lower()]
         found = found or [d for d in inputs if wanted.lower() in d['name'].lower()]
     if not found:
-        raise ValueError(f'microphone.device is {wanted!r}, but there is no such one; {hint}')
+        raise ValueError(f'microphone.device is {wanted!r}, but there is no such device; {hint}')
     return found[0]
 
 
@@ -99,7 +102,7 @@ class Writer:
         os.dup2(2, 1)
 
     def offer(self, kind, payload, seconds, count, most):
-        """Write a message and what waits, as far as the pipe takes it at once.
+        """Write a message and those that wait, as far as the pipe takes them at once.
 
         Return whether it was taken: no, if more than `most` bytes wait for the parent.
         """
@@ -111,7 +114,7 @@ class Writer:
         return True
 
     def send(self, kind, payload):
-        """Write a message and what waits."""
+        """Write a message and those that wait."""
         self._unsent += HEADER.pack(kind, 0.0, 0, len(payload)) + payload
         self._write(blocking=True)
 
@@ -170,28 +173,42 @@ def run(wanted, writer):
     writer.send(GONE, f'the microphone "{device["name"]}" is gone'.encode())
 
 
+def die_with_parent(parent):
+    """Let the kernel kill this process when the parent dies, even while it is stopped or hangs.
+
+    The parent's thread that started this process counts as the parent.
+    """
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    except (OSError, AttributeError):  # not Linux; standard input still tells
+        return
+    if os.getppid() != parent:  # it died before
+        os._exit(0)
+
+
 def end_with_parent():
-    """End this process, however it hangs, when the parent closes standard input or dies."""
+    """End this process, also while PortAudio hangs, when the parent closes standard input."""
     sys.stdin.buffer.read()
     os._exit(0)
 
 
 def main():
     """Run as the child process."""
-    import signal
-
     # Ctrl-C reaches the whole process group; the parent decides when the microphone is released.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    wanted = json.loads(sys.argv[1])
+    die_with_parent(wanted['parent'])
     writer = Writer()
     threading.Thread(target=end_with_parent, daemon=True).start()
     try:
-        run(json.loads(sys.argv[1]), writer)
+        run(wanted, writer)
     except ValueError as error:
         writer.send(FAILED, str(error).encode())
     except OSError as error:  # sounddevice without PortAudio
         writer.send(FAILED, f'{error}: install libportaudio2'.encode())
-    except Exception as error:  # PortAudio cannot start, or what nobody expected
-        writer.send(FAILED, f'PortAudio fails: {reason(error)}'.encode())
+    except Exception as error:  # PortAudio cannot start, or anything unexpected
+        text = reason(error) or type(error).__name__
+        writer.send(FAILED, f'PortAudio fails: {text}'.encode())
     os._exit(0)  # PortAudio's own exit can hang on a device that is gone
 
 

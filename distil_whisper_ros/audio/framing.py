@@ -29,7 +29,7 @@ class Framer:
             yield frame
 
     def flush(self) -> Iterator[Frame]:
-        """Yield what is left, filled up with zeros."""
+        """Yield the samples left, filled up with zeros."""
         if len(self._pending):
             rest = np.zeros(FRAME_LENGTH - len(self._pending), np.float32)
             yield from self.push(rest, self._time + len(self._pending) / SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Whether a microphone delivers what one can hear: zeros, clipping, and how loud it is."""
+"""The level of a signal, and its faults: only zeros, clipping, too quiet."""
 
 from collections import deque
 import math
@@ -35,11 +35,11 @@ class LevelMeter:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the signal, in one sentence; or empty."""
+        """The fault of the signal, in one sentence; or empty."""
         if self._zeros >= frame_count(ZEROS_AFTER):
             return (
-                'the microphone delivers only zeros: it is muted, or it is not the one that is '
-                'spoken into'
+                'the microphone delivers only zeros: it is muted, or people speak into '
+                'another one'
             )
         if self._clipped > CLIPPING:
             return 'the microphone clips: turn its volume down'

@@ -1,7 +1,7 @@
 """The one place that checks the size of every sound that comes in, before anything is allocated.
 
-A message with a rate of 1 Hz would take gigabytes once it is resampled, and one with a rate of 0 Hz
-would divide by it; so streams, requests and recordings are all checked here.
+A message with a rate of 1 Hz would take gigabytes once it is resampled, and one with 0 Hz would
+divide by zero; so streams, requests and recordings are all checked here.
 """
 
 import math

@@ -27,7 +27,7 @@ def from_numbers(
 ) -> npt.NDArray[np.float32]:
     """Return interleaved numbers as float32, shape (samples, channels).
 
-    `scale` is the full scale of the numbers, `offset` what stands for zero.
+    `scale` is the full scale of the numbers, `offset` the number that stands for zero.
     """
     samples = (np.asarray(values, np.float64) - offset) / scale
     return samples.reshape(-1, channels).astype(np.float32)

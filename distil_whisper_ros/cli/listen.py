@@ -1,4 +1,4 @@
-"""Ask the recognizer to listen, watch it hear, and print the text."""
+"""Let the recognizer listen once, show its progress, and print the text."""
 
 import argparse
 from contextlib import contextmanager
@@ -9,6 +9,12 @@ import threading
 import time
 from typing import Any
 
+from rich.live import Live
+from rich.text import Text
+
+from .output import standard_output, use_utf8
+from .progress import is_interactive, terminal
+
 EXAMPLES = """\
 examples:
   ros2 run distil_whisper_ros listen
@@ -16,14 +22,16 @@ examples:
   ros2 run distil_whisper_ros listen --command "turn left" --command "turn right" --command stop
   text=$(ros2 run distil_whisper_ros listen) && echo "you said: $text"
 
-keys while it listens: Enter or Space stops and transcribes, Esc, q or Ctrl-C cancels.
+keys while it listens: Enter or Space ends the utterance; Esc, q or Ctrl-C cancels.
 
-The text goes to standard output, all else to standard error. exit code: 0 with a text, 1 without
-one (the reason is told), 2 for wrong arguments or without a recognizer, 130 if it was canceled.
+The text goes to standard output, everything else to standard error.
+
+exit code: 0 with a text, 1 without one (with the reason), 2 for wrong arguments or without a
+recognizer, 130 after cancel.
 """
 METER = 24  # characters of the level meter
 QUIETEST = -60.0  # dBFS at its left end
-FOUND_WITHIN = 5.0  # s
+DISCOVERY_TIMEOUT = 5.0  # s
 REFRESH = 0.05  # s
 STOP, CANCEL = {'\r', '\n', ' '}, {'\x1b', 'q', '\x03'}
 
@@ -43,16 +51,31 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     seconds = {'type': float, 'default': 0.0, 'metavar': 'SECONDS'}
-    parser.add_argument('--start-timeout', **seconds, help='until somebody must have begun')
+    parser.add_argument('--start-timeout', **seconds, help='how long to wait for speech to start')
     parser.add_argument('--end-silence', **seconds, help='pause that ends the utterance')
-    parser.add_argument('--max-duration', **seconds, help='longest utterance')
-    parser.add_argument('--language', default='', help='as "en" or "german"')
-    parser.add_argument('--task', default='', choices=('', 'transcribe', 'translate'))
+    parser.add_argument('--max-duration', **seconds, help='maximum duration of the utterance')
+    parser.add_argument('--language', default='', help='language spoken, as "en" or "german"')
+    parser.add_argument(
+        '--task',
+        default='',
+        choices=('', 'transcribe', 'translate'),
+        help='write the text as spoken, or translate it to English',
+    )
     parser.add_argument('--prompt', default='', help='text that guides spelling')
-    parser.add_argument('--hotword', action='append', default=[], help='a rare word; repeatable')
-    parser.add_argument('--command', action='append', default=[], help='map the text; repeatable')
-    parser.add_argument('--namespace', default='', help="the robot's")
-    parser.add_argument('--quiet', action='store_true', help='print the text alone')
+    parser.add_argument(
+        '--hotword',
+        action='append',
+        default=[],
+        help='a rare word that is likely to be spoken; can be given several times',
+    )
+    parser.add_argument(
+        '--command',
+        action='append',
+        default=[],
+        help='print the most similar command instead of the text; can be given several times',
+    )
+    parser.add_argument('--namespace', default='', help='namespace of the robot, as "robot1"')
+    parser.add_argument('--quiet', action='store_true', help='print only the text')
     return parser
 
 
@@ -80,44 +103,64 @@ def single_keys():
 
 
 class Screen:
-    """One line that shows the state, the level and the text so far."""
+    """One line that shows the state, the level and the text so far; a context manager."""
 
     def __init__(self, quiet: bool) -> None:
-        self._shown = not quiet and sys.stderr.isatty()
+        self._live: Live | None = None
+        if not quiet and is_interactive():
+            self._live = Live(
+                console=terminal(),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def __enter__(self) -> 'Screen':
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
 
     def show(self, state: str, level: float, text: str) -> None:
-        """Draw the line anew."""
-        if self._shown:
-            width = max(20, os.get_terminal_size(sys.stderr.fileno()).columns - METER - 18)
-            line = f'{state:12} {meter(level)} {text[-width:]}'
-            print(f'\r\033[K{line}', end='', file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            print('\r\033[K', end='', file=sys.stderr, flush=True)
+        """Show a state, a level in dBFS and a text, of which the end is visible."""
+        if self._live is not None:
+            width = max(20, self._live.console.width - METER - 18)
+            line = Text(no_wrap=True, overflow='crop')
+            line.append(f'{state:12} ', 'bold')
+            line.append(meter(level), 'green')
+            line.append(f' {text[-width:]}')
+            self._live.update(line, refresh=True)
 
 
 def main(given: list[str] | None = None) -> None:
     """Listen once."""
+    use_utf8()
     options = arguments().parse_args(given)
     try:
         import rclpy
     except ImportError:
-        print('listen: ROS 2 is not there: source its setup.bash', file=sys.stderr)
+        print('listen: ROS 2 was not found: source its setup.bash', file=sys.stderr)
         sys.exit(2)
     rclpy.init(args=[])
     try:
-        code = listen(options)
+        with standard_output('listen'):
+            code = listen(options)
     except KeyboardInterrupt:
         code = 130
-    sys.stdout.flush()
+    except SystemExit as error:  # standard output cannot be written
+        code = error.code if isinstance(error.code, int) else 1
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
     sys.stderr.flush()
     os._exit(code)  # rclpy's threads may still wait
 
 
 def listen(options: argparse.Namespace) -> int:
-    """Send the goal, show what comes, print the result; return the exit code."""
+    """Send the goal, show its progress, print the result; return the exit code."""
     from distil_whisper_msgs.action import Listen
     import rclpy
     from rclpy.action.client import ActionClient
@@ -128,7 +171,7 @@ def listen(options: argparse.Namespace) -> int:
     executor.add_node(node)
     threading.Thread(target=executor.spin, daemon=True).start()
     client = ActionClient(node, Listen, 'speech/listen')
-    if not client.wait_for_server(FOUND_WITHIN):
+    if not client.wait_for_server(DISCOVERY_TIMEOUT):
         where = node.resolve_topic_name('speech/listen')
         print(
             f'listen: there is no recognizer at {where}: start it (ros2 launch distil_whisper_ros '
@@ -147,17 +190,18 @@ def listen(options: argparse.Namespace) -> int:
         commands=options.command,
         partial_results=not options.quiet,
     )
-    answer = attended(node, client, goal, Screen(options.quiet))
-    return told(answer, options)
+    with Screen(options.quiet) as screen:
+        answer = run_goal(node, client, goal, screen)
+    return print_result(answer, options)
 
 
-def attended(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
-    """Send the goal, draw its feedback, and obey keys until its result is there; return that."""
+def run_goal(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
+    """Send the goal, show its feedback and obey keys until it ends; return the result."""
     from distil_whisper_msgs.msg import RecognizerState
     from std_srvs.srv import Trigger
 
     names = {
-        getattr(RecognizerState, name): name.lower()
+        getattr(RecognizerState, f'STATE_{name}'): name.lower()
         for name in ('READY', 'WAITING', 'HEARING', 'TRANSCRIBING', 'MUTED', 'LOST')
     }
     stop = node.create_client(Trigger, 'speech/stop')
@@ -184,15 +228,14 @@ def attended(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
             if wanted and result is not None and not canceled:
                 canceled = True
                 sent.result().cancel_goal_async()
-    screen.clear()
     return result.result()
 
 
-def told(answer: Any, options: argparse.Namespace) -> int:
-    """Print what came of the goal; return the exit code."""
+def print_result(answer: Any, options: argparse.Namespace) -> int:
+    """Print the result of the goal; return the exit code."""
     from action_msgs.msg import GoalStatus
 
-    def aside(text: str) -> None:
+    def print_detail(text: str) -> None:
         if not options.quiet:
             print(text, file=sys.stderr)
 
@@ -205,11 +248,11 @@ def told(answer: Any, options: argparse.Namespace) -> int:
         return 1
     if options.command:
         print(transcript.command, flush=True)
-        what = transcript.command or 'no command'
-        aside(f'{what}: {transcript.command_score:.0%} like "{transcript.text}"')
+        command = transcript.command or 'no command'
+        print_detail(f'{command}: {transcript.command_score:.0%} like "{transcript.text}"')
         return 0 if transcript.command else 1
     print(transcript.text, flush=True)
-    aside(
+    print_detail(
         f'{transcript.latency:.2f} s after the end of speech, confidence '
         f'{transcript.confidence:.0%}'
     )

@@ -26,6 +26,7 @@ def parameter(
     high: float | None = None,
     unit: str = '',
     choices: tuple[str, ...] = (),
+    forbidden: str = '',
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
     """Declare a field with its parameter's metadata."""
@@ -35,6 +36,7 @@ def parameter(
         'high': high,
         'unit': unit,
         'choices': choices,
+        'forbidden': forbidden,
         'takes_effect': takes_effect,
     }
     if isinstance(default, list):
@@ -79,6 +81,8 @@ class ParameterSpec:
     high: float | None
     unit: str
     choices: tuple[str, ...]
+    forbidden: str
+    """What a text must not contain; empty if it can be any text."""
     takes_effect: TakesEffect
 
     @property
@@ -108,6 +112,11 @@ class ParameterSpec:
         if self.choices and value not in self.choices:
             raise SettingError(
                 f'{self.name} is {value!r}, but must be one of: ' + ', '.join(self.choices)
+            )
+        texts = value if isinstance(value, list) else [value]
+        if self.forbidden and any(self.forbidden in str(text) for text in texts):
+            raise SettingError(
+                f'{self.name} is {value!r}, but must not contain {self.forbidden!r}'
             )
         if self.low is not None and self.high is not None and isinstance(value, (int, float)):
             if not self.low <= value <= self.high:

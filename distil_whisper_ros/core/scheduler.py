@@ -50,15 +50,16 @@ class Job:
         self.aborted = True
         self.finish(error=JobAborted())
 
-    def finish(self, result: Any = None, error: BaseException | None = None) -> None:
-        """Set the result or the error, unless there is one already."""
+    def finish(self, result: Any = None, error: BaseException | None = None) -> bool:
+        """Set the result or the error; return False if there was one already."""
         with self._lock:
             if self.future.done():
-                return
+                return False
             if error is not None:
                 self.future.set_exception(error)
             else:
                 self.future.set_result(result)
+            return True
 
     def when_done(self, callback: Callable[['Job'], None]) -> None:
         """Call back once there is a result; at once if there is one already."""
@@ -88,7 +89,9 @@ class JobContext:
 class Scheduler:
     """Runs one job at a time, in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: Callable[[BaseException], None] | None = None) -> None:
+        """`on_failure` gets the exceptions of jobs whose result nobody wants any more."""
+        self._on_failure = on_failure or (lambda error: None)
         self._jobs: list[tuple[Priority, int, Job]] = []
         self._numbers = itertools.count()
         self._running: list[Job] = []  # the last is at work; those before it have yielded
@@ -163,6 +166,12 @@ class Scheduler:
             if job is not None:
                 self._do(job)
 
+    def _report(self, error: BaseException) -> None:
+        try:
+            self._on_failure(error)
+        except Exception:  # whoever reports failures has failed: the thread goes on
+            pass
+
     def _take(self, below: Priority | None = None) -> Job | None:
         """Take the most urgent job out of the queue, if it is more urgent than `below`."""
         with self._condition:
@@ -178,8 +187,11 @@ class Scheduler:
             if not job.aborted:
                 job.running = True
                 job.finish(job.work(JobContext(self, job)))
-        except BaseException as error:
+        except JobAborted as error:
             job.finish(error=error)
+        except BaseException as error:
+            if not job.finish(error=error):
+                self._report(error)
         finally:
             with self._condition:
                 self._running.remove(job)

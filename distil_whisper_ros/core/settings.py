@@ -62,9 +62,12 @@ class ModelSettings(ParameterGroup):
     prompt: str = parameter(
         '', 'Text that guides the spelling, with names that people are likely to say: '
         '"Zora, Kinect".',
+        forbidden='<|',
     )  # fmt: skip
     hotwords: list[str] = parameter(
-        [], 'Rare words that people are likely to say. They guide the spelling as a prompt does.'
+        [],
+        'Rare words that people are likely to say. They guide the spelling as a prompt does.',
+        forbidden='<|',
     )
     beam_width: int = parameter(
         1, 'Beam width. 1 (greedy) is faster and almost as accurate.', low=1, high=16

@@ -130,6 +130,8 @@ class Segment:
     words: tuple[Word, ...] = ()
     redone: bool = False
     """Whether less than 30 s was encoded first, and that did not do."""
+    truncated: bool = False
+    """Whether decoding stopped at the maximum number of tokens, before the end of the text."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,11 @@ class Hypothesis:
     def redone(self) -> bool:
         """Whether any of it was decoded twice."""
         return any(segment.redone for segment in self.segments)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether any segment stopped at the maximum number of tokens."""
+        return any(segment.truncated for segment in self.segments)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,20 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from ..audio.limits import check_format, LONGEST_BLOCK
 from ..audio.pcm import from_bytes, from_int16, from_numbers
 from ..audio.stream_source import Block, StreamSource
-from ..core.errors import SettingError
+from ..core.errors import AudioError, FormatError, SettingError
 from ..core.settings import Settings
 from .conversions import seconds
 
 # Not reliable: a message that is sent again comes after up to seconds, and holds up all behind it.
-# What is lost is in the next message once more. The history is what a busy machine may be late.
+# The next message has lost samples once more. The history covers a busy machine that is late.
 QOS = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=500, reliability=ReliabilityPolicy.BEST_EFFORT
 )
-PERIOD = 0.5  # s between looks at what is published
+PERIOD = 0.5  # s between looks at the topic's publishers
+LOG_PERIOD = 5.0  # s between log lines of the same fault
 PORTAUDIO = {  # mgonzs13's AudioInfo.format: PortAudio's numbers
     1: ('float32_data', 1.0),
     2: ('int32_data', 2.0**31),
@@ -49,59 +51,79 @@ class AudioSubscriber(StreamSource):
         self._executor: Any = None
         self._thread: Any = None
         self._subscription: Any = None
+        self._subscribed: Any = None  # the type and reliability of the subscription
         self._refused = ''
+        self._opening_or_closing = threading.RLock()
 
     def open(self) -> None:
-        """Subscribe as soon as somebody publishes.
+        """Subscribe as soon as there is a publisher.
 
         In a node and thread of its own: 125 messages a second are too many for an executor that
-        builds its wait set of all services and timers anew for each.
+        builds its wait set of all services and timers for each.
         """
-        super().open()
-        self._node = Node(
-            f'{self._owner.get_name()}_audio',
-            context=self._owner.context,
-            namespace=self._owner.get_namespace(),
-            use_global_arguments=False,
-            start_parameter_services=False,
-            enable_rosout=False,
-        )
-        self._executor = SingleThreadedExecutor(context=self._owner.context)
-        self._executor.add_node(self._node)
-        self._node.create_timer(PERIOD, self._find)
-        self._thread = threading.Thread(target=self._spin, name='audio topic', daemon=True)
-        self._thread.start()
+        with self._opening_or_closing:
+            if self._executor is not None:
+                return
+            super().open()
+            self._node = Node(
+                f'{self._owner.get_name()}_audio',
+                context=self._owner.context,
+                namespace=self._owner.get_namespace(),
+                use_global_arguments=False,
+                start_parameter_services=False,
+                enable_rosout=False,
+            )
+            executor = self._executor = SingleThreadedExecutor(context=self._owner.context)
+            executor.add_node(self._node)
+            self._node.create_timer(PERIOD, self._find)
+            self._thread = threading.Thread(
+                target=self._spin, args=(executor,), name='audio topic', daemon=True
+            )
+            self._thread.start()
 
-    def _spin(self) -> None:
-        executor = self._executor
-        try:
-            while executor is self._executor and self._owner.context.ok():
+    def _spin(self, executor: SingleThreadedExecutor) -> None:
+        """Serve the callbacks until the source is closed, whatever one of them raises."""
+        while executor is self._executor and self._owner.context.ok():
+            try:
                 executor.spin_once(timeout_sec=PERIOD)
-        except ExternalShutdownException:
-            pass
+            except ExternalShutdownException:
+                return
+            except Exception as error:
+                if executor is not self._executor or not self._owner.context.ok():
+                    return
+                self._log(f'hearing {self._name} failed: {type(error).__name__}: {error}')
+                time.sleep(0.01)  # a fault that stays must not take the whole processor
+
+    def _log(self, text: str) -> None:
+        self._owner.get_logger().error(text, throttle_duration_sec=LOG_PERIOD)
 
     def close(self) -> None:
         """Unsubscribe."""
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.wake()
-            if self._thread is not threading.current_thread():
-                self._thread.join(2 * PERIOD)
-            executor.shutdown(timeout_sec=PERIOD)
-            self._node.destroy_node()
-        self._subscription = None
-        super().close()
+        with self._opening_or_closing:
+            executor, self._executor = self._executor, None
+            if executor is not None:
+                executor.wake()
+                if self._thread is not threading.current_thread():
+                    self._thread.join(2 * PERIOD)
+                executor.shutdown(timeout_sec=PERIOD)
+                self._node.destroy_node()
+            self._subscription = self._subscribed = None
+            super().close()
 
     def _find(self) -> None:
-        """Subscribe with the publisher's type and reliability, and look whether it is there."""
+        """Subscribe with the publisher's type and reliability, and check that it is there.
+
+        A publisher of another type that takes the place of the first is followed.
+        """
         self.check_publisher()
-        if self._subscription is not None:
-            return
         publishers = self._node.get_publishers_info_by_topic(self._name)
-        if not publishers:
+        found = [(p.topic_type, p.qos_profile.reliability) for p in publishers]
+        if not found or self._subscribed in found:
             return
-        kind, qos = publishers[0].topic_type, QOS
-        reliability = publishers[0].qos_profile.reliability
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = self._subscribed = None
+        (kind, reliability), qos = found[0], QOS
         if reliability is ReliabilityPolicy.RELIABLE:  # others', which have nothing twice
             qos = QoSProfile(depth=QOS.depth, reliability=reliability)
         try:
@@ -112,14 +134,15 @@ class AudioSubscriber(StreamSource):
                 self._owner.get_logger().error(str(error))
             return
         self._subscription = self._node.create_subscription(message, self._name, self._take, qos)
+        self._subscribed = found[0]
 
     def _take(self, message: Any) -> None:
         try:
             self.push(block(message, self._settings))
-        except ValueError as error:
-            self._owner.get_logger().error(
-                f'a message on {self._name} cannot be read: {error}', throttle_duration_sec=5.0
-            )
+        except AudioError as error:
+            self._log(f'a message on {self._name} is ignored: {error}')
+        except Exception as error:
+            self._log(f'a message on {self._name} failed: {type(error).__name__}: {error}')
 
 
 def message_class(kind: str) -> Any:
@@ -143,14 +166,17 @@ def message_class(kind: str) -> Any:
 
 
 def block(message: Any, settings: Settings) -> Block:
-    """Return a message's audio; raise a ValueError if it cannot be."""
+    """Return a message's audio; raise a FormatError if it is not within the limits."""
     fields = message.get_fields_and_field_types()
     if 'first_sample' in fields:
+        check(message.sample_rate, message.channels, len(message.data))
+        if message.earlier:
+            check(message.sample_rate, message.channels, len(message.earlier))
         samples = from_int16(message.data, message.channels)
         stamp = seconds(message.header.stamp)
         earlier = from_int16(message.earlier, message.channels)
         return Block(samples, message.sample_rate, stamp, message.first_sample, earlier)
-    stamp = seconds(message.header.stamp) if 'header' in fields else time.time()
+    stamp = seconds(message.header.stamp) if 'header' in fields else None
     audio = message.audio if 'audio' in fields else message
     inner = audio.get_fields_and_field_types()
     rate, channels = settings.audio.topic_sample_rate, settings.audio.topic_channels
@@ -158,10 +184,22 @@ def block(message: Any, settings: Settings) -> Block:
         info = audio.info
         name, scale = PORTAUDIO.get(info.format, ('', 1.0))
         if not name:
-            raise ValueError(f'its format is {info.format}, which is none of PortAudio')
+            formats = ', '.join(str(number) for number in PORTAUDIO)
+            raise FormatError(f'info.format is {info.format}; it must be one of {formats}')
         values = getattr(audio.audio_data, name)
+        check(info.rate, info.channels, len(values))
         offset = scale if name.startswith('uint8') else 0.0
         samples = from_numbers(values, info.channels, scale, offset)
         return Block(samples, info.rate, stamp)
     # ros-drivers: AudioData or AudioDataStamped, bytes of 16-bit samples as AudioInfo has them
+    if len(audio.data) % 2:
+        raise FormatError(
+            f'data has {len(audio.data)} bytes; it must have two for each 16-bit sample'
+        )  # fmt: skip
+    check(rate, channels, len(audio.data) // 2)
     return Block(from_bytes(audio.data, channels), rate, stamp)
+
+
+def check(sample_rate: int, channels: int, samples: int) -> None:
+    """Raise a FormatError if a message is not within the limits of a stream."""
+    check_format(sample_rate, channels, samples, max_duration=LONGEST_BLOCK)

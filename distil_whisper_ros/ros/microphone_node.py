@@ -26,16 +26,18 @@ class MicrophoneNode(Node):
     def __init__(self) -> None:
         """Declare the parameters, of which audio.* and microphone.* are used, and begin."""
         super().__init__('microphone')
-        self._knobs = Parameters(self, lambda kind: '')
+        self._own_parameters = Parameters(self, lambda kind: '')
         self._closing = threading.Event()
         self._source: AudioSource | None = None
         self._said = ''
-        self._audio = self.create_publisher(Audio, self._knobs.settings.audio.topic, QOS)
+        self._audio = self.create_publisher(
+            Audio, str(self.get_parameter('audio.topic').value), QOS
+        )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _make(self) -> AudioSource:
-        settings = self._knobs.settings
+        settings = self._own_parameters.settings
         if settings.audio.source == 'file':
             from ..audio.file_source import FileSource
 
@@ -45,25 +47,36 @@ class MicrophoneNode(Node):
         return Microphone(settings.microphone, self._on_change)
 
     def _run(self) -> None:
+        """Publish until the node is closed, whatever goes wrong."""
         while not self._closing.is_set():
-            source = self._source = self._make()
             try:
-                source.open()
-                health = source.health()
-                self.get_logger().info(f'"{health.name}" is heard on {self._audio.topic_name}')
-                self._publish(source)
-            except SpeechError as error:
-                self._on_change(str(error))
+                self._attempt()
             except EOFError:
                 self.get_logger().info('the recording is over, and begins again')
                 continue
-            finally:
-                source.close()
+            except SpeechError as error:
+                self._on_change(str(error))
+            except Exception as error:
+                if not self._closing.is_set():
+                    self._on_change(f'publishing failed: {type(error).__name__}: {error}')
             self._closing.wait(RETRY_PERIOD)
 
+    def _attempt(self) -> None:
+        """Open the source and publish it until that fails."""
+        source = self._source = self._make()
+        try:
+            source.open()
+            health = source.health()
+            self.get_logger().info(f'"{health.name}" is published on {self._audio.topic_name}')
+            self._publish(source)
+        finally:
+            source.close()
+
     def _publish(self, source: AudioSource) -> None:
-        frame_id = self._knobs.settings.microphone.frame_id
-        if self._knobs.settings.audio.source == 'file':  # a person would wait to be heard, too
+        frame_id = self._own_parameters.settings.microphone.frame_id
+        if (
+            self._own_parameters.settings.audio.source == 'file'
+        ):  # a person would wait to be heard, too
             while not self._audio.get_subscription_count() and not self._closing.is_set():
                 self._closing.wait(0.1)
         source.begin()
@@ -71,9 +84,10 @@ class MicrophoneNode(Node):
         while not self._closing.is_set():
             try:
                 frame = source.read()
-            except DeviceError:  # it says so itself, and comes back
+            except DeviceError as error:  # the source opens its device again by itself
+                self._on_change(str(error))
                 first, before = 0, before[:0]
-                time.sleep(FRAME_DURATION)
+                self._closing.wait(FRAME_DURATION)
                 continue
             if frame is None:
                 continue

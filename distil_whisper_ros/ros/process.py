@@ -57,6 +57,18 @@ def run(make: Callable[[], Node], args=None) -> None:
     os._exit(0)
 
 
+def answer_help(name: str, description: str, example: str, args=None) -> None:
+    """Print the help of a node and exit, if the arguments ask for it."""
+    given = sys.argv[1:] if args is None else list(args)
+    if not {'-h', '--help'} & set(given):
+        return
+    print(
+        f'usage: {name} [--ros-args -p PARAMETER:=VALUE ...]\n\n{description}\n\n'
+        f'example:\n  ros2 run distil_whisper_ros {name} --ros-args -p {example}'
+    )
+    sys.exit(0)
+
+
 def leave(
     node: Node, executor: MultiThreadedExecutor, ended: threading.Event, thread: threading.Thread
 ) -> None:
@@ -90,6 +102,12 @@ def within(seconds: float, node: Node, step: Callable[[], object]) -> None:
 
 def main(args=None) -> None:
     """Run the recognizer."""
+    answer_help(
+        'speech_recognizer',
+        'Recognize speech and publish its text. The parameters are in config/speech.yaml.',
+        'model.id:=distil-whisper/distil-small.en',
+        args,
+    )
     from .recognizer_node import SpeechRecognizer
 
     run(SpeechRecognizer, args)
@@ -97,6 +115,12 @@ def main(args=None) -> None:
 
 def microphone(args=None) -> None:
     """Run the network microphone."""
+    answer_help(
+        'microphone',
+        'Publish the audio of a microphone, for a recognizer on another machine.',
+        'microphone.device:=USB',
+        args,
+    )
     from .microphone_node import MicrophoneNode
 
     run(MicrophoneNode, args)

@@ -39,13 +39,13 @@ class Transcriber(Protocol):
         """Transcribe an utterance of any length."""
         ...
 
-    def together(
+    def transcribe_batch(
         self, utterances: Sequence[Utterance], settings: ModelSettings, context: JobContext, /
     ) -> list[Hypothesis]:
         """Transcribe short utterances in one batch."""
         ...
 
-    def fits_together(self, settings: ModelSettings, /) -> bool:
+    def can_batch(self, settings: ModelSettings, /) -> bool:
         """Return whether utterances may be transcribed in one batch."""
         ...
 
@@ -175,7 +175,7 @@ class TranscriptionQueue:
             for request in (first, other)
         )
         same = first.settings == other.settings
-        batches = self._transcriber.fits_together(model)
+        batches = self._transcriber.can_batch(model)
         return short and same and count < model.batch_size and batches
 
     def _utterance(self, request: TranscriptionRequest, context: JobContext) -> Utterance:
@@ -211,7 +211,7 @@ class TranscriptionQueue:
         if len(utterances) == 1:
             hypotheses = [self._transcriber(utterances[0], model, context)]
         elif utterances:
-            hypotheses = self._transcriber.together(utterances, model, context)
+            hypotheses = self._transcriber.transcribe_batch(utterances, model, context)
         each = (time.monotonic() - started) / max(1, len(spoken))
         for request, utterance, hypothesis in zip(spoken, utterances, hypotheses):
             timed = replace(hypothesis, processing_time=each)

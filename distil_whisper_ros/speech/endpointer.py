@@ -11,6 +11,7 @@ from ..core.settings import UtteranceSettings
 from ..core.types import Ending
 
 ONSET = 3  # voiced frames, net of unvoiced ones, that begin an utterance: a click has fewer
+DELAY = 2  # frames after its start that voice activity notices speech
 ONSET_AGE = 10  # frames in which those must come; the utterance buffer keeps as many
 HYSTERESIS = 0.15
 
@@ -27,17 +28,23 @@ class Endpointer:
     """
 
     def __init__(
-        self, settings: UtteranceSettings, pre_roll: float = 0.0, waits_forever: bool = False
+        self,
+        settings: UtteranceSettings,
+        pre_roll: float = 0.0,
+        waits_forever: bool = False,
+        waited: int = 0,
     ) -> None:
         """`pre_roll` is the audio kept from before the speech, in seconds; it counts as duration.
 
-        With `waits_forever`, `wait_for_speech` does not end the utterance.
+        With `waits_forever`, `wait_for_speech` does not end the utterance. `waited` frames of
+        that time were used up before.
         """
         self._settings = settings
         self._pre_roll = round(pre_roll / FRAME_DURATION)
         # Rounded down, since the maximum is never exceeded.
         self._max_frames = max(1, int(settings.max_duration / FRAME_DURATION))
-        self._wait_frames = math.inf if waits_forever else frame_count(settings.wait_for_speech)
+        wait = frame_count(settings.wait_for_speech) - waited
+        self._wait_frames = math.inf if waits_forever else wait
         self._silence_frames = frame_count(settings.end_silence)
         self.index = 0
         self._forget()
@@ -69,16 +76,19 @@ class Endpointer:
         if not self._settings.endpointing:
             return Ending.MAX_DURATION if self.index >= self._max_frames else None
         if self.speech_start is None:
-            # Speech that began within the time counts, though it is sure only later.
-            allowed = self._wait_frames + (ONSET_AGE if self._onset else 0)
-            return Ending.NO_SPEECH if self.index >= allowed else None
+            return Ending.NO_SPEECH if self.index >= self._allowed else None
         if self.pause >= self._silence_frames:
             if self.voiced * FRAME_DURATION >= self._settings.min_speech:
                 return Ending.SILENCE
             self._forget()
-            return Ending.NO_SPEECH if self.index >= self._wait_frames else None
+            return Ending.NO_SPEECH if self.index >= self._allowed else None
         first = max(0, self.speech_start - self._pre_roll)
         return Ending.MAX_DURATION if self.index - first >= self._max_frames else None
+
+    @property
+    def _allowed(self) -> float:
+        """Frames in which speech may start: if it started in time, it counts when it is sure."""
+        return self._wait_frames + DELAY + (ONSET_AGE if self._onset else 0)
 
     def _follow(self, voiced: bool) -> None:
         if self.speaking:

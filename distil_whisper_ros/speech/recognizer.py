@@ -29,7 +29,7 @@ from typing import Protocol
 
 from ..audio.levels import quiet_hint
 from ..audio.source import AudioSource
-from ..core.audio_format import Frame
+from ..core.audio_format import Frame, frame_count
 from ..core.errors import BusyError, DeviceError, InactiveError, SpeechError
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import Settings
@@ -101,6 +101,7 @@ class Recognizer:
         self._condition = threading.Condition()
         self._requests: list[Request] = []  # without an answer, the oldest first
         self._heard: Request | None = None  # the one that the listener listens for
+        self._latest: Request | None = None  # the one that it listened for last
         self._mode: Mode = OneRequest()
         self._muted, self._running, self._closed = muted, False, False
         self._streaming = False  # between begin and end of the source
@@ -336,9 +337,14 @@ class Recognizer:
                 if isinstance(wanted, Settings):
                     wanted = Request(next(self._ids), wanted, implicit=True)
                     self._requests.append(wanted)
+                # While a request is transcribed its audio goes on, since it may wait for more;
+                # another request starts with a pre-roll of its own.
+                other = not self._requests if wanted is None else wanted is not self._latest
+                if self._streaming and other and not self._mode.continuous:
+                    self._end_stream()
                 if wanted is not None:
                     wanted.stage = Stage.LISTENING
-                    self._heard = wanted
+                    self._heard = self._latest = wanted
                     return wanted
                 self._condition.wait()
             return None
@@ -368,8 +374,8 @@ class Recognizer:
         )
         note = ''
         try:
-            self._begin()
-            ending = self._follow(listener)
+            self._begin(listener)
+            ending = listener.take_earlier() or self._follow(listener)
         except EOFError:
             ending = Ending.SOURCE_ENDED
             self._end_hands_free()
@@ -380,11 +386,11 @@ class Recognizer:
             self.source_changed()
             if listener.request.implicit and not self._streaming:
                 self._pause(LOOK_AGAIN)
-        if not self._mode.continuous or ending in (Ending.MICROPHONE_LOST, Ending.MUTED):
+        if ending in (Ending.MICROPHONE_LOST, Ending.MUTED):
             self._end_stream()
         self._ahead = listener.speculation
         utterance, rest = listener.end(ending, note or listener.request.halt_reason)
-        return listener.request, utterance, rest if self._mode.continuous else []
+        return listener.request, utterance, rest
 
     def _follow(self, listener: UtteranceListener) -> Ending:
         """Read frames until the utterance ends; raise EOFError or DeviceError as the source."""
@@ -405,9 +411,10 @@ class Recognizer:
             elif now - last > STALLED:
                 raise DeviceError(f'the microphone has delivered nothing for {STALLED:g} s')
 
-    def _begin(self) -> None:
+    def _begin(self, listener: UtteranceListener) -> None:
         """Start to keep the source's frames, unless they are kept already."""
         if not self._streaming:
+            listener.forget_earlier()
             self._source.begin()
             self._streaming = True
             self._voice_activity.reset()
@@ -436,7 +443,7 @@ class Recognizer:
                 return None
             self._requests.remove(heard)
             queued[0].stage = Stage.LISTENING
-            self._heard = queued[0]
+            self._heard = self._latest = queued[0]
             return queued[0]
 
     def _speculation(self, request: Request) -> Speculation:
@@ -548,7 +555,28 @@ class Recognizer:
             transcript = failed(error)
         else:
             transcript = filtered(hypothesis, utterance, request.settings)
+            if transcript.outcome is Outcome.REJECTED and self._waits_on(request, utterance):
+                self._wait_on(request, transcript)
+                return
         self._finish(request, transcript)
+
+    def _waits_on(self, request: Request, utterance: Utterance) -> bool:
+        """Return whether a request goes on after a cough: its time to wait is not over."""
+        over = request.frames_waited >= frame_count(request.settings.utterance.wait_for_speech)
+        whole = utterance.ending in (Ending.SILENCE, Ending.MAX_DURATION)
+        return whole and not (over or request.implicit or request.halt or self._muted)
+
+    def _wait_on(self, request: Request, transcript: Transcript) -> None:
+        """Tell what was rejected, and listen on for the same request."""
+        try:
+            self._observer.on_transcript(replace(transcript, id=request.id))
+        except Exception as error:
+            self._fail(error)
+        with self._condition:
+            request.rejected = replace(transcript, id=request.id)
+            request.id = next(self._ids)  # each utterance has its own
+            request.stage, request.utterance, request.job = Stage.QUEUED, None, None
+            self._condition.notify_all()
 
     def _cancel(self, request: Request) -> None:
         """Answer a request that somebody canceled."""
@@ -578,7 +606,8 @@ class Recognizer:
         """Answer a request, unless it has an answer; the observer hears of it first."""
         if not request.claim():
             return
-        transcript = replace(transcript, id=request.id)
+        known = transcript is request.rejected
+        transcript = transcript if known else replace(transcript, id=request.id)
         with self._condition:
             was_transcribing = request.stage is Stage.TRANSCRIBING
         if was_transcribing:
@@ -592,7 +621,7 @@ class Recognizer:
         heard = transcript.utterance is not None and transcript.utterance.voiced > 0
         told = heard or not request.implicit or transcript.outcome is Outcome.FAILED
         try:
-            if told and transcript.outcome is not Outcome.CANCELED:
+            if told and not known and transcript.outcome is not Outcome.CANCELED:
                 self._observer.on_transcript(transcript)
         except Exception as error:  # the request ends all the same
             self._fail(error)
@@ -610,6 +639,8 @@ class Recognizer:
         if utterance.ending is Ending.SELF_SPEECH:
             reason = utterance.note or f'no speech was heard: {self.self_speech.reason}'
             return Transcript(Outcome.SELF_SPEECH, reason=reason, utterance=utterance)
+        if request.rejected is not None:  # nobody spoke after the cough
+            return request.rejected
         wait = request.settings.utterance.wait_for_speech
         heard = {
             Ending.STOPPED: 'no speech was heard before it was stopped',

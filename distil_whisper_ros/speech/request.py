@@ -36,8 +36,12 @@ class Request:
     """Why it must end now: STOPPED, CANCELED or MUTED. The listener reads it at each frame."""
     halt_reason: str = ''
     """More about the halt, as a sentence; or empty."""
+    frames_waited: int = 0
+    """Frames that were heard for it before the utterance that is heard now."""
     utterance: Utterance | None = None
     """What was heard, once it is complete."""
+    rejected: Transcript | None = None
+    """The last text that the hallucination filter rejected, after which it waited on."""
     job: Job | None = None
     """Its transcription, once there is one."""
 

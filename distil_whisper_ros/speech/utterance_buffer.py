@@ -2,14 +2,16 @@
 
 from collections import deque
 from collections.abc import Sequence
+import math
 
 import numpy as np
 
-from ..audio.levels import level
+from ..audio.levels import level, power
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION
 from ..core.types import Ending, Utterance
 from .endpointer import Endpointer, ONSET_AGE
 
+CUT = 47  # frames, the last second and a half of an utterance that is too long
 MARGIN = 0.192  # s kept behind the last word, which fades out
 
 
@@ -26,6 +28,7 @@ class UtteranceBuffer:
         self._frames: deque[tuple[Frame, float]] = deque(kept)
         self._first = -len(kept)  # index of the first kept frame since the request
         self._loudest = -120.0
+        self._cut: int | None = None  # index of the frame behind an utterance that was too long
 
     def push(self, frame: Frame, probability: float, speaking: bool) -> None:
         """Take the next frame, and whether somebody began to speak."""
@@ -45,7 +48,10 @@ class UtteranceBuffer:
         first, last = max(0, start - self._first), end - self._first
         if self._pre_roll is not None:
             begin = max(0, first - self._pre_roll)
-            frames = frames[begin : last + frame_count(MARGIN)]
+            behind = last + frame_count(MARGIN)
+            if ending is Ending.MAX_DURATION:
+                last = behind = self._cut = quietest(frames, max(first, behind - CUT), last)
+            frames = frames[begin:behind]
             first, last = first - begin, last - begin
         return Utterance(
             samples=np.concatenate([frame.samples for frame, _ in frames]),
@@ -64,4 +70,22 @@ class UtteranceBuffer:
         frames = list(self._frames)
         if endpointer is None or endpointer.speech_end is None:
             return frames
+        if self._cut is not None:
+            return frames[self._cut :]
         return frames[endpointer.speech_end - self._first + frame_count(MARGIN) :]
+
+
+def quietest(frames: Sequence[tuple[Frame, float]], first: int, last: int) -> int:
+    """Return the index behind the quietest frame from `first` to `last`, to cut there.
+
+    Five frames count together, 0.16 s: a pause between words is that long, a closed consonant is
+    shorter. Where it is equally quiet, later is better.
+    """
+    powers = [power(frame.samples) for frame, _ in frames[first:last]]
+    best, cut = math.inf, last
+    for index in range(len(powers)):
+        around = powers[max(0, index - 2) : index + 3]
+        loudness = sum(around) / len(around)
+        if loudness <= best:
+            best, cut = loudness, first + index + 1
+    return cut

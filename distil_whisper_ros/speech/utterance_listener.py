@@ -6,6 +6,7 @@
 All of it runs in the listener's thread of `recognizer.py`.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 import time
 from typing import Protocol
@@ -52,8 +53,8 @@ class UtteranceListener:
         """Start to listen.
 
         `speculation` makes the work ahead for a request; `wants_partial` tells whether anybody
-        reads along. `earlier` frames, with their probabilities of speech, are the pre-roll that
-        was heard already.
+        reads along. `earlier` frames, with their probabilities of speech, came behind the last
+        utterance: they are taken first.
         """
         self.request = request
         self._voice_activity = voice_activity
@@ -64,16 +65,19 @@ class UtteranceListener:
         self.speculation = speculation(request)
         self._blocked = 0  # frames in which the robot spoke, in a row
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
-        self._earlier = list(earlier)
+        self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
+        self._replay = deque(earlier)
         self._restart()
         machine.update(phase=Phase.WAITING, self_speech='')
 
     def _restart(self) -> None:
         settings = self.request.settings
         pre_roll = settings.microphone.pre_roll
-        self._endpointer = Endpointer(settings.utterance, pre_roll, self.request.implicit)
+        self._endpointer = Endpointer(
+            settings.utterance, pre_roll, self.request.implicit, self.request.frames_waited
+        )
         kept = frame_count(pre_roll) if settings.utterance.endpointing else None
-        self._buffer = UtteranceBuffer(kept, self._earlier)
+        self._buffer = UtteranceBuffer(kept, self._pre_roll)
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits hold if nobody speaks yet."""
@@ -84,7 +88,7 @@ class UtteranceListener:
             self.speculation.end()
             self.speculation.discard()
             self.speculation = self._make_speculation(request)
-            self._earlier = self._buffer.rest(None)
+            self._pre_roll = self._buffer.rest(None)
             self._restart()
 
     @property
@@ -92,11 +96,27 @@ class UtteranceListener:
         """Whether somebody speaks, or pauses before the utterance is complete."""
         return self._endpointer.speaking
 
-    def take(self, frame: Frame) -> Ending | None:
-        """Take the next frame; return why the utterance is complete, or None if it is not."""
+    def forget_earlier(self) -> None:
+        """Forget the frames behind the last utterance: the audio was interrupted since."""
+        self._replay.clear()
+
+    def take_earlier(self) -> Ending | None:
+        """Take the frames that came behind the last utterance; return as `take` does."""
+        while self._replay:
+            ending = self.take(*self._replay.popleft())
+            if ending is not None:
+                return ending
+        return None
+
+    def take(self, frame: Frame, probability: float | None = None) -> Ending | None:
+        """Take the next frame; return why the utterance is complete, or None if it is not.
+
+        `probability` of speech is given for a frame that voice activity has seen already.
+        """
         if self._gate.covers(frame.time):
             return self._block()
-        probability = self._voice_activity(frame.samples)
+        if probability is None:
+            probability = self._voice_activity(frame.samples)
         if self._blocked and not self._quiet_again(probability):
             return self._give_up_waiting()
         spoke = self.speaking
@@ -111,11 +131,12 @@ class UtteranceListener:
     def end(self, ending: Ending, note: str = '') -> tuple[Utterance, list[tuple[Frame, float]]]:
         """Return the utterance, and the frames after it with their probabilities."""
         self.speculation.end()
+        self.request.frames_waited += self._endpointer.index
         if ending is Ending.SELF_SPEECH and not note:
             if self._endpointer.pause < frame_count(MARGIN):
                 note = 'the robot started to speak before the sentence was complete'
         utterance = self._buffer.utterance(self._endpointer, ending, note)
-        return utterance, self._buffer.rest(self._endpointer)
+        return utterance, [*self._buffer.rest(self._endpointer), *self._replay]
 
     def _block(self) -> Ending | None:
         """Ignore a frame in which the robot itself speaks."""
@@ -124,7 +145,7 @@ class UtteranceListener:
         if not self._blocked:
             self._machine.update(self_speech=self._gate.reason)
         self._blocked += 1
-        self._earlier, self._quiet, self._unsettled = [], 0, 0
+        self._pre_roll, self._quiet, self._unsettled = [], 0, 0
         self._restart()  # the time to start to speak counts from the end of the robot's speech
         too_long = self._blocked * FRAME_DURATION > LONGEST_SELF_SPEECH
         return Ending.SELF_SPEECH if too_long and not self.request.implicit else None

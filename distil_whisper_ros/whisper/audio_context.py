@@ -1,26 +1,35 @@
-"""How much is encoded of the 30 s that Whisper was trained on, and whether that was too little.
+"""The audio context: how much audio the encoder gets, of the 30 s that Whisper was trained on.
 
-The speech of a command is a few seconds, and the time of the encoder grows with what it is given.
-But a Whisper that sees no silence behind the speech does not find the end of the text: it repeats
-itself. So some silence is encoded, the margin; a text that looks like a failure is given up early,
-and decoded again with the whole window.
+The speech of a command takes a few seconds, and the encoder's time grows with its input. But a
+Whisper that sees no silence after the speech does not find the end of the text: it repeats
+itself. So some silence is encoded too, the audio context margin. A text that looks like a failure
+is given up early and decoded again with the full audio context: see `decoding/fallback.py`.
 """
 
 import math
 
 from ..core.audio_format import SAMPLE_RATE
 
-WHOLE = 30 * SAMPLE_RATE  # samples
-# By width of the model: 384 is tiny, 512 is base. Measured by benchmarks/audio_context.py: with these the
-# word error rate does not rise, and few texts fail. Other sizes were not measured.
+FULL_CONTEXT = 30 * SAMPLE_RATE  # samples
+# By d_model: 384 is tiny, 512 is base. Measured by benchmarks/audio_context.py: with these margins
+# the word error rate does not rise, and few texts fail. Other sizes were not measured.
 MARGINS = {384: 7.0, 512: 5.0}  # s
 
 
-def margin_of(wanted: float, width: int) -> float:
-    """Return the margin in seconds: the wanted one, or if negative that of the model's size."""
-    return wanted if wanted >= 0 else MARGINS.get(width, WHOLE / SAMPLE_RATE)
+def context_margin(requested: float, d_model: int) -> float:
+    """Return the audio context margin in seconds.
+
+    `requested` is in seconds; if it is negative, the measured margin of a model of width
+    `d_model` is used, or 30 s (the full audio context) where none was measured.
+    """
+    if requested >= 0:
+        return requested
+    return MARGINS.get(d_model, FULL_CONTEXT / SAMPLE_RATE)
 
 
-def window(samples: int, margin: float) -> int:
-    """Return the samples to encode for so many samples of audio: whole seconds, at most 30."""
-    return min(WHOLE, math.ceil(samples / SAMPLE_RATE + margin) * SAMPLE_RATE)
+def audio_context(samples: int, margin: float) -> int:
+    """Return how many samples to encode for audio of `samples` samples and a margin in seconds.
+
+    The result is a whole number of seconds, at most 30 s.
+    """
+    return min(FULL_CONTEXT, math.ceil(samples / SAMPLE_RATE + margin) * SAMPLE_RATE)

@@ -1,9 +1,14 @@
-"""A model's name to a folder with complete and safe files, from the hub's cache or the hub."""
+"""Find a model's folder in the hub's cache or on the hub, and check that its files are complete.
 
-from collections.abc import Callable
+The configuration files are read here as JSON, so that a damaged one is named. Whether the weights
+are those of the model is checked when it is loaded: see `model.py`.
+"""
+
+from collections.abc import Callable, Sequence
 import json
 from pathlib import Path
 import re
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -15,46 +20,81 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import validate_repo_id
+from safetensors import safe_open, SafetensorError
 from tqdm.auto import tqdm
 
 from ..core.errors import ModelError
 
-# Neither pickled weights nor anybody's code: what is not here is never downloaded.
+# Neither pickled weights nor code: other files are never downloaded.
 WANTED = ['*.json', '*.txt', 'model*.safetensors']
-# Copies of the same weights, and training left-overs, that some repositories hold.
+# Copies of the same weights, and files left over from training, that some repositories hold.
 UNWANTED = ['*fp32*', 'onnx/*', '*/*']
-NEEDED = ('config.json', 'preprocessor_config.json', 'tokenizer_config.json')
+NEEDED = (
+    'config.json',
+    'generation_config.json',
+    'preprocessor_config.json',
+    'tokenizer_config.json',
+)
+# A tokenizer is one file, or these.
+TOKENIZER = 'tokenizer.json'
+TOKENIZER_PARTS = ('vocab.json', 'merges.txt')
+INDEX = 'model.safetensors.index.json'
+FETCH = 'fetch the model again'
 
 Progress = Callable[[str, float], None]
-"""Told what is done, and how much of it, from 0 to 1."""
+"""Called with the present step, as text, and the part of it that is done, from 0 to 1."""
 
 
-def find_model(name: str, revision: str, offline: bool, progress: Progress) -> Path:
+def find_model(
+    name: str, revision: str, offline: bool, progress: Progress, parameter: str = 'model.id'
+) -> Path:
     """Return a folder with the model's files; download them if needed and allowed.
 
-    Raises ModelError, with a sentence that says what to do.
+    `name` is a folder or a name on the hub, `revision` a commit, tag or branch there, or empty.
+    `parameter` is the parameter that holds the name, for messages. Raises ModelError.
     """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return check_folder(folder, f'the folder {name}')
+    try:
+        folder = Path(name).expanduser()
+        is_folder, is_file = bool(name) and folder.is_dir(), folder.is_file()
+    except RuntimeError as error:  # from expanduser
+        raise ModelError(f'{parameter} is {name!r}, but there is no user of that name') from error
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        is_folder = is_file = False
+    if is_folder:
+        return check_folder(Path(name).expanduser(), f'the folder {name}')
+    if is_file:
+        raise ModelError(f'{parameter} is {name!r}, which is a file: name its folder')
     if name.startswith(('/', './', '../', '~')):
-        raise ModelError(f'model.id is the folder {name!r}, which does not exist')
-    if not re.fullmatch(r'[\w.-]+(/[\w.-]+)?', name):
+        raise ModelError(f'{parameter} is the folder {_short(name)}, which does not exist')
+    if not _is_hub_name(name):
         raise ModelError(
-            f'model.id is {name!r}, but must be a name on the hub, as '
+            f'{parameter} is {_short(name)}, but must be a name on the hub, as '
             '"distil-whisper/distil-medium.en", or a folder'
         )
-    return check_folder(_download(name, revision, offline, progress), name)
+    return check_folder(_download(name, revision, offline, progress, parameter), name)
 
 
-def _download(name: str, revision: str, offline: bool, progress: Progress) -> Path:
+def _short(name: str) -> str:
+    return repr(name if len(name) < 200 else name[:100] + '...')
+
+
+def _is_hub_name(name: str) -> bool:
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return bool(re.fullmatch(r'[\w.-]+(/[\w.-]+)?', name, re.ASCII))
+
+
+def _download(name: str, revision: str, offline: bool, progress: Progress, parameter: str) -> Path:
     arguments = {
         'repo_id': name,
         'revision': revision or None,
         'allow_patterns': WANTED,
         'ignore_patterns': UNWANTED,
     }
-    cached = f'model.id {name!r} is not in the cache on this machine'
+    cached = f'{parameter} {name!r} is not in the cache on this machine'
     if offline:
         try:
             return Path(snapshot_download(**arguments, local_files_only=True))
@@ -70,13 +110,13 @@ def _download(name: str, revision: str, offline: bool, progress: Progress) -> Pa
         return Path(path)
     except GatedRepoError as error:
         raise ModelError(
-            f'model.id {name!r} is gated: accept its terms on the hub, then set HF_TOKEN'
+            f'{parameter} {name!r} is gated: accept its terms on the hub, then set HF_TOKEN'
         ) from error
     except RevisionNotFoundError as error:
         raise ModelError(f'model.revision {revision!r} does not exist for {name}') from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise ModelError(
-            f'model.id {name!r} is not on the hub: see the name on its page, as '
+            f'{parameter} {name!r} is not on the hub: see the name on its page, as '
             '"distil-whisper/distil-medium.en"; a private model needs HF_TOKEN'
         ) from error
     except (LocalEntryNotFoundError, EntryNotFoundError, HfHubHTTPError, OSError) as error:
@@ -91,13 +131,13 @@ def _download(name: str, revision: str, offline: bool, progress: Progress) -> Pa
 
 
 def _reporter(name: str, progress: Progress) -> type:
-    """Return a progress bar that reports instead of drawing."""
+    """Return a class of progress bars that call `progress` instead of drawing."""
 
     class Reporter(tqdm):
         def __init__(self, *arguments, **options):
             self.bytes = options.get('unit') == 'B'
             options['disable'] = False
-            options['file'] = _Nowhere()
+            options['file'] = _Discard()
             super().__init__(*arguments, **options)
 
         def update(self, n=1):
@@ -110,7 +150,9 @@ def _reporter(name: str, progress: Progress) -> type:
     return Reporter
 
 
-class _Nowhere:
+class _Discard:
+    """A file that discards what is written."""
+
     def write(self, _text):
         pass
 
@@ -119,23 +161,150 @@ class _Nowhere:
 
 
 def check_folder(folder: Path, name: str) -> Path:
-    """Return the folder if it holds a complete Whisper; else raise a ModelError."""
+    """Return the folder if it holds a complete Whisper.
+
+    `name` names the model in messages. Raises ModelError that names the first file that is
+    missing or damaged.
+    """
+    try:
+        _check_files(folder, name)
+        _check_weights(folder, name)
+    except OSError as error:
+        raise ModelError(f'{name} cannot be read: {error}') from error
+    return folder
+
+
+def _check_files(folder: Path, name: str) -> None:
     for needed in NEEDED:
         if not (folder / needed).is_file():
             raise ModelError(f'{name} has no {needed}: it is not a complete Whisper model')
-    try:
-        kind = json.loads((folder / 'config.json').read_text()).get('model_type')
-    except (ValueError, OSError) as error:
-        raise ModelError(f'{name}: config.json cannot be read; fetch the model again') from error
+    if not (folder / TOKENIZER).is_file():
+        missing = [part for part in TOKENIZER_PARTS if not (folder / part).is_file()]
+        if missing:
+            raise ModelError(
+                f'{name} has no {TOKENIZER} (and no {missing[0]}): it is not a complete Whisper '
+                f'model; {FETCH}'
+            )
+    for path in sorted(folder.glob('*.json')):
+        read_json(path, name)
+    kind = read_json(folder / 'config.json', name).get('model_type')
     if kind != 'whisper':
         raise ModelError(
             f'{name} is not a Whisper model but {kind!r}: choose one such as '
             '"distil-whisper/distil-medium.en" or "openai/whisper-base"'
         )
-    weights = sorted(folder.glob('model*.safetensors'))
-    if not weights:
-        pickled = sorted(p.name for p in folder.glob('*.bin')) + sorted(
-            p.name for p in folder.glob('*.pt')
+    for file, checks in CHECKS.items():
+        values = read_json(folder / file, name)
+        for key, (wanted, is_right) in checks.items():
+            if not is_right(values.get(key)):
+                raise ModelError(
+                    f'{name}: {file} cannot be used: {key} is {_short(repr(values.get(key)))}, '
+                    f'but must be {wanted}; {FETCH}'
+                )
+
+
+def read_json(path: Path, name: str) -> dict[str, Any]:
+    """Return the object in a JSON file; raise a ModelError that names the model and the file."""
+    wrong = f'{name}: {path.name} cannot be read'
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f'{wrong}: it is not valid JSON; {FETCH}') from error
+    if not isinstance(content, dict):
+        raise ModelError(f'{wrong}: it holds no JSON object; {FETCH}')
+    return content
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_end(value: object) -> bool:
+    return _is_token(value) or (isinstance(value, list) and bool(value) and _are_tokens(value))
+
+
+def _are_tokens(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(_is_token(item) for item in value))
+
+
+def _are_pairs(value: object) -> bool:
+    return value is None or (
+        isinstance(value, list)
+        and all(isinstance(item, list) and len(item) == 2 and _are_tokens(item) for item in value)
+    )
+
+
+def _is_token_table(value: object) -> bool:
+    return value is None or (
+        isinstance(value, dict) and all(_is_token(item) for item in value.values())
+    )
+
+
+Check = tuple[str, Callable[[object], bool]]
+COUNT: Check = ('a whole number above 0', _is_count)
+TOKEN: Check = ('the number of a token', _is_token)
+TOKENS: Check = ('a list of the numbers of tokens', _are_tokens)
+TOKEN_TABLE: Check = ('names with the numbers of tokens', _is_token_table)
+CONFIG_COUNTS = (
+    'vocab_size',
+    'd_model',
+    'num_mel_bins',
+    'encoder_layers',
+    'decoder_layers',
+    'encoder_attention_heads',
+    'decoder_attention_heads',
+    'encoder_ffn_dim',
+    'decoder_ffn_dim',
+    'max_source_positions',
+    'max_target_positions',
+)
+CHECKS: dict[str, dict[str, Check]] = {
+    'config.json': dict.fromkeys(CONFIG_COUNTS, COUNT),
+    'generation_config.json': {
+        'decoder_start_token_id': TOKEN,
+        'no_timestamps_token_id': TOKEN,
+        'eos_token_id': ('the number of a token', _is_end),
+        'suppress_tokens': TOKENS,
+        'begin_suppress_tokens': TOKENS,
+        'lang_to_id': TOKEN_TABLE,
+        'task_to_id': TOKEN_TABLE,
+        'alignment_heads': ('a list of pairs of layer and head', _are_pairs),
+    },
+    'preprocessor_config.json': {
+        'feature_size': COUNT,
+        'hop_length': COUNT,
+        'n_fft': COUNT,
+        'sampling_rate': ('16000', lambda value: value in (None, 16_000)),
+    },
+}
+
+
+def weight_files(folder: Path) -> Sequence[Path]:
+    """Return the files with the weights, in order."""
+    return sorted(folder.glob('model*.safetensors'))
+
+
+def _check_weights(folder: Path, name: str) -> None:
+    index = folder / INDEX
+    parts: list[str] = []
+    if index.is_file():
+        weight_map = read_json(index, name).get('weight_map')
+        if not isinstance(weight_map, dict) or not all(
+            isinstance(part, str) and Path(part).name == part for part in weight_map.values()
+        ):
+            raise ModelError(
+                f'{name}: {INDEX} cannot be read: weight_map must name a file of this folder for '
+                f'each weight; {FETCH}'
+            )
+        parts = sorted(set(weight_map.values()))
+    files = weight_files(folder)
+    if not files:
+        pickled = sorted(path.name for path in folder.glob('*.bin')) + sorted(
+            path.name for path in folder.glob('*.pt')
         )
         found = (
             f'; {pickled[0]} is a pickle, which may run code and is never loaded'
@@ -146,33 +315,15 @@ def check_folder(folder: Path, name: str) -> Path:
             f'{name} has no weights as safetensors{found}: choose a revision that has '
             'model.safetensors, or convert it'
         )
-    for path in weights:
-        _check_complete(path, name)
-    index = folder / 'model.safetensors.index.json'
-    if index.is_file():
-        parts = set(json.loads(index.read_text())['weight_map'].values())
-        missing = sorted(part for part in parts if not (folder / part).is_file())
-        if missing:
-            raise ModelError(f'{name} lacks {missing[0]}: fetch the model again')
-    return folder
-
-
-def _check_complete(path: Path, name: str) -> None:
-    """Raise a ModelError if a safetensors file is shorter than its header says."""
-    size = path.stat().st_size
-    wrong = f'{name}: {path.name} is damaged or was not downloaded whole'
-    cure = f'delete {path.resolve()} and fetch the model again'
-    with path.open('rb') as file:
-        length = int.from_bytes(file.read(8), 'little')
-        if size < 8 or length > size - 8:
-            raise ModelError(f'{wrong}: {cure}')
+    for path in files:
         try:
-            header = json.loads(file.read(length))
-        except ValueError as error:
-            raise ModelError(f'{wrong}: {cure}') from error
-    header.pop('__metadata__', None)
-    end = max((entry['data_offsets'][1] for entry in header.values()), default=0)
-    if size != 8 + length + end:
-        raise ModelError(
-            f'{wrong} ({size / 1e6:.1f} MB instead of {(8 + length + end) / 1e6:.1f}): {cure}'
-        )
+            with safe_open(path, 'numpy') as file:
+                file.keys()
+        except SafetensorError as error:
+            raise ModelError(
+                f'{name}: {path.name} is damaged or was not downloaded whole '
+                f'({path.stat().st_size / 1e6:.1f} MB): delete {path.resolve()} and {FETCH}'
+            ) from error
+    missing = [part for part in parts if not (folder / part).is_file()]
+    if missing:
+        raise ModelError(f'{name} lacks {missing[0]}: {FETCH}')

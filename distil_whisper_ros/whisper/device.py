@@ -1,4 +1,4 @@
-"""Where the model runs, and in which precision."""
+"""Choose where the model runs, and its precision."""
 
 import torch
 
@@ -6,45 +6,61 @@ from ..core.errors import SettingError
 from .quantization import has_int8
 
 
-def choose_device(wanted: str) -> torch.device:
-    """Return the device for `model.device`; raise a SettingError if torch has no such one."""
-    if wanted == 'auto':
+def choose_device(requested: str) -> torch.device:
+    """Return the device for `model.device`: auto, cpu, cuda or cuda:N.
+
+    Raises SettingError if PyTorch cannot use that device.
+    """
+    if requested == 'auto':
         return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
+    allowed = f'model.device is {requested!r}, but must be one of: auto, cpu, cuda, cuda:0'
     try:
-        device = torch.device(wanted)
+        device = torch.device(requested)
     except RuntimeError as error:
-        raise SettingError(
-            f'model.device is {wanted!r}, but must be one of: auto, cpu, cuda, cuda:0'
-        ) from error
+        raise SettingError(allowed) from error
+    if device.type not in ('cpu', 'cuda'):
+        raise SettingError(allowed)
     if device.type == 'cuda':
-        built = torch.version.cuda
         if not torch.cuda.is_available():
-            why = 'this torch is a build for the CPU' if built is None else 'it finds no GPU'
+            reason = (
+                'this build is for the CPU' if torch.version.cuda is None else 'it finds no GPU'
+            )
             raise SettingError(
-                f'model.device is {wanted!r}, but torch {torch.__version__} cannot use one '
-                f'({why}): install a torch for this GPU, start the container with the nvidia '
-                'runtime, or set model.device to cpu'
+                f'model.device is {requested!r}, but torch {torch.__version__} cannot use a GPU '
+                f'({reason}): install the PyTorch build for this GPU, start the container with '
+                'the nvidia runtime, or set model.device to cpu'
             )
         count = torch.cuda.device_count()
         if (device.index or 0) >= count:
-            raise SettingError(f'model.device is {wanted!r}, but there are {count} GPUs')
+            raise SettingError(
+                f'model.device is {requested!r}, but this machine has {count} GPUs: the last one '
+                f'is cuda:{count - 1}'
+            )
     return device
 
 
-def choose_int8(wanted: str, device: torch.device) -> bool:
-    """Return whether products are in int8: on a CPU, if nothing else is wanted."""
-    return wanted == 'int8' or (wanted == 'auto' and device.type == 'cpu' and has_int8())
+def choose_int8(requested: str, device: torch.device) -> bool:
+    """Return whether linear layers run in int8: the default on a CPU."""
+    return requested == 'int8' or (requested == 'auto' and device.type == 'cpu' and has_int8())
 
 
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """Return the precision of all but the products in int8, which are for a CPU."""
-    if wanted == 'int8':
+def choose_dtype(requested: str, device: torch.device) -> torch.dtype:
+    """Return the precision of everything that does not run in int8.
+
+    Raises SettingError for int8 on a GPU, or where PyTorch has no int8 kernels.
+    """
+    if requested == 'int8':
         if device.type != 'cpu':
             raise SettingError(
-                f"model.dtype is 'int8', but that is for a CPU and the model runs on {device}: "
+                f"model.dtype is 'int8', but int8 is for a CPU and the model runs on {device}: "
                 'use auto or float16'
             )
+        if not has_int8():
+            raise SettingError(
+                f"model.dtype is 'int8', but torch {torch.__version__} has no int8 kernels here: "
+                'use auto or float32'
+            )
         return torch.float32
-    if wanted == 'auto':
+    if requested == 'auto':
         return torch.float16 if device.type == 'cuda' else torch.float32
-    return getattr(torch, wanted)
+    return getattr(torch, requested)

@@ -1,7 +1,7 @@
-"""Our own pass through a Whisper's encoder: for any length of audio, on a CPU in int8 too.
+"""The encoder of a Whisper for audio of any length up to 30 s, on a CPU in int8 too.
 
-transformers' encoder insists on 30 s. The first positions alone do as well, if there is silence
-behind the speech: see `window.py`.
+The encoder of transformers insists on 30 s. The first positions alone give the same text if
+there is silence after the speech: see `audio_context.py`.
 """
 
 from typing import Any
@@ -10,22 +10,24 @@ import torch
 from torch.nn import functional
 
 from .attention import Heads
-from .quantization import product
+from .quantization import fused_linear
 
 
 class Encoder:
-    """Encodes with the weights of a WhisperForConditionalGeneration."""
+    """Encode with the weights of a WhisperForConditionalGeneration."""
 
     def __init__(self, model: Any, int8: bool) -> None:
+        """Take the weights of `model`; with `int8`, quantize its linear layers."""
         encoder = model.get_encoder()
         self._encoder = encoder
         self._layers = [_Layer(layer, int8) for layer in encoder.layers]
         self._positions = encoder.embed_positions.weight
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the states, shape (batch, positions, width).
+        """Return the encoder states, shape (batch, positions, d_model).
 
-        `features` have the shape (batch, mel bands, frames): two frames make a position.
+        `features` is a log-mel spectrogram of shape (batch, mel bands, frames); two frames make a
+        position.
         """
         x = functional.gelu(self._encoder.conv1(features))
         x = functional.gelu(self._encoder.conv2(x)).transpose(1, 2)
@@ -41,14 +43,15 @@ class _Layer:
     def __init__(self, layer: Any, int8: bool) -> None:
         attention = layer.self_attn
         self._heads = Heads(attention)
-        self._qkv = product((attention.q_proj, attention.k_proj, attention.v_proj), int8)
-        self._out = product((attention.out_proj,), int8)
-        self._up, self._down = product((layer.fc1,), int8), product((layer.fc2,), int8)
-        self._norms = layer.self_attn_layer_norm, layer.final_layer_norm
+        self._qkv = fused_linear((attention.q_proj, attention.k_proj, attention.v_proj), int8)
+        self._out = fused_linear((attention.out_proj,), int8)
+        self._fc1, self._fc2 = fused_linear((layer.fc1,), int8), fused_linear((layer.fc2,), int8)
+        self._attention_norm = layer.self_attn_layer_norm
+        self._final_norm = layer.final_layer_norm
         self._activation = layer.activation_fn
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        query, key, value = self._heads.split(self._qkv(self._norms[0](x)), 3)
-        attended = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self._out(self._heads.join(attended))
-        return x + self._down(self._activation(self._up(self._norms[1](x))))
+        query, key, value = self._heads.split(self._qkv(self._attention_norm(x)), 3)
+        attention = functional.scaled_dot_product_attention(query, key, value)
+        x = x + self._out(self._heads.join(attention))
+        return x + self._fc2(self._activation(self._fc1(self._final_norm(x))))

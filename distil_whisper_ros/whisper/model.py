@@ -1,9 +1,10 @@
-"""A loaded Whisper: it turns samples into the encoder's states, and these into tokens.
+"""A loaded Whisper: from samples to encoder states, and from these to tokens.
 
-The parts are those of the Distil-Whisper model card (AutoModelForSpeechSeq2Seq, AutoProcessor,
-safetensors, `low_cpu_mem_usage`), called one by one where the card's pipeline hides them: the
-guard needs the token probabilities and the no-speech probability, which the pipeline drops. The
-card leaves the beams to the pipeline, whose default is 5; here 1 is chosen, see `model.beam_width`.
+The parts are those of the Distil-Whisper model card (AutoModelForSpeechSeq2Seq, tokenizer, feature
+extractor, safetensors, `low_cpu_mem_usage`), called one by one where the card's pipeline hides
+them: the hallucination filter needs the token probabilities and the no-speech probability, which
+the pipeline drops. The card leaves the beam width to the pipeline, whose default is 5; here it is
+1, see `model.beam_width`.
 
 Works with transformers 4.46 and newer.
 """
@@ -14,117 +15,226 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
+from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, AutoTokenizer
 
 from ..core.audio_format import SAMPLE_RATE, Samples
+from ..core.errors import ModelError
 from ..core.scheduler import JobContext
-from .audio_context import WHOLE
+from .audio_context import FULL_CONTEXT
+from .checkpoint import FETCH, weight_files
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.greedy import GreedyDecoder
-from .decoding.speculative import check_shared, SpeculativeDecoder
+from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
-from .decoding.types import DecodingOptions, DecodingResult, following_heads
+from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
 from .encoder import Encoder
-from .quantization import has_whole_int8
-from .special_tokens import SpecialTokens
+from .quantization import has_full_int8
+from .special_tokens import check_prompt, SpecialTokens
+
+# Tied to the embedding: a checkpoint holds only one of them.
+TIED = {'proj_out.weight', 'model.decoder.embed_tokens.weight'}
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
 class Whisper:
-    """The model, and the ways of encoding and decoding with it."""
+    """A Whisper checkpoint, its encoder and its decoders."""
 
-    def __init__(self, folder: Path, device: torch.device, dtype: torch.dtype, int8: bool) -> None:
-        """Load a checkpoint from its folder; `int8` is for products, on a CPU."""
+    def __init__(
+        self, folder: Path, name: str, device: torch.device, dtype: torch.dtype, int8: bool
+    ) -> None:
+        """Load a checkpoint from its folder.
+
+        `name` names the model in messages. With `int8`, for a CPU, linear layers are quantized.
+        Raises ModelError if the files do not make a usable Whisper.
+        """
         self._int8 = int8
         self.device, self.dtype = device, dtype
-        self.processor: Any = AutoProcessor.from_pretrained(folder, local_files_only=True)
-        self.model = model = self._load(folder)
-        self.tokens = SpecialTokens.of(model.generation_config)
-        heads = following_heads(model)
-        self.generation = TransformersDecoder(model, self.tokens, heads)
-        self.greedy = self.encoder = self.assisted = self.captured = None
-        if GreedyDecoder.fits(model):
-            self.encoder = Encoder(model, int8 and has_whole_int8())
-            self.greedy = GreedyDecoder(model, self.tokens, heads, int8)
+        self.feature_extractor = _load_part(AutoFeatureExtractor, folder, name)
+        self.tokenizer = _load_part(AutoTokenizer, folder, name)
+        self.model = model = load_weights(folder, name, device, dtype)
+        self.special_tokens = SpecialTokens.of(model.generation_config)
+        self._check_consistent(name)
+        heads = alignment_heads(model)
+        self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
+        self.greedy = self.encoder = self.speculative = self.cuda_graph = None
+        if GreedyDecoder.supports(model):
+            self.encoder = Encoder(model, int8 and has_full_int8())
+            self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8)
             if device.type == 'cuda':
-                self.captured = CudaGraphDecoder(self.greedy)
+                self.cuda_graph = CudaGraphDecoder(self.greedy)
 
-    def take_assistant(self, folder: Path, name: str, id_: str) -> None:
-        """Load an assistant, of which only the decoder is kept; raise a ModelError if it is none.
+    def _check_consistent(self, name: str) -> None:
+        """Raise a ModelError if the files belong to different models."""
+        config, generation = self.model.config, self.model.generation_config
+        special, size = self.special_tokens, config.vocab_size
+        tokens = {
+            'decoder_start_token_id': [special.start],
+            'no_timestamps_token_id': [special.no_timestamps],
+            'eos_token_id': [special.end],
+            'suppress_tokens': generation.suppress_tokens,
+            'begin_suppress_tokens': generation.begin_suppress_tokens,
+            'lang_to_id': special.languages.values(),
+            'task_to_id': special.tasks.values(),
+        }
+        for key, ids in tokens.items():
+            if any(token >= size for token in ids or ()):
+                raise ModelError(
+                    f'{name}: generation_config.json cannot be used: {key} names a token that the '
+                    f'model does not have; {FETCH}'
+                )
+        if self.feature_extractor.feature_size != config.num_mel_bins:
+            raise ModelError(
+                f'{name}: preprocessor_config.json has feature_size '
+                f'{self.feature_extractor.feature_size}, but the model needs '
+                f'{config.num_mel_bins}; {FETCH}'
+            )
+        named = {
+            '<|startoftranscript|>': special.start,
+            '<|endoftext|>': special.end,
+            '<|notimestamps|>': special.no_timestamps,
+        }
+        for text, token in named.items():
+            if self.tokenizer.convert_tokens_to_ids(text) != token:
+                raise ModelError(
+                    f'{name}: the tokenizer is not that of the model: token {token} is not '
+                    f'{text} in tokenizer.json; {FETCH}'
+                )
 
-        `name` and `id_` are the assistant's and the model's, for the message.
+    def load_assistant(self, folder: Path, name: str, model_name: str) -> None:
+        """Load an assistant for speculative decoding, of which only the decoder is kept.
+
+        `name` and `model_name` are the names of the assistant and the model, for messages. Raises
+        ModelError if the assistant does not belong to the model.
         """
-        assistant = self._load(folder)
-        check_shared(self.model, assistant, name, id_)
+        assistant = load_weights(folder, name, self.device, self.dtype)
+        check_assistant(self.model, assistant, name, model_name)
         if self.greedy is not None:
-            decoder = GreedyDecoder(assistant, self.tokens, {}, self._int8)
-            self.assisted = SpeculativeDecoder(self.greedy, decoder)
-
-    def _load(self, folder: Path) -> Any:
-        # transformers 4.56 renamed the argument.
-        version = tuple(int(part) for part in transformers.__version__.split('.')[:2])
-        dtype = 'dtype' if version >= (4, 56) else 'torch_dtype'
-        model = AutoModelForSpeechSeq2Seq.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            low_cpu_mem_usage=True,
-            **{dtype: self.dtype},
-        )
-        return model.to(self.device).eval()
+            decoder = GreedyDecoder(assistant, self.special_tokens, {}, self._int8)
+            self.speculative = SpeculativeDecoder(self.greedy, decoder)
 
     @property
-    def width(self) -> int:
-        """The width of its vectors, by which its size is known."""
+    def d_model(self) -> int:
+        """The width of its vectors, which tells the size of a Whisper."""
         return self.model.config.d_model
 
     @property
-    def longest(self) -> int:
-        """The most tokens that its decoder holds, those of the prompt included."""
+    def max_target_positions(self) -> int:
+        """The maximum number of tokens in the decoder, including the prompt."""
         return self.model.config.max_target_positions
 
-    def features(self, batch: Sequence[Samples], window: int) -> torch.Tensor:
-        """Return the log-mel spectra of so many samples, shape (batch, bands, frames)."""
-        return self.processor.feature_extractor(
+    def features(self, batch: Sequence[Samples], audio_context: int) -> torch.Tensor:
+        """Return log-mel spectrograms, shape (batch, mel bands, frames).
+
+        Each clip is padded or cut to `audio_context` samples.
+        """
+        return self.feature_extractor(
             list(batch),
             sampling_rate=SAMPLE_RATE,
             return_tensors='pt',
             padding='max_length',
-            max_length=window,
+            max_length=audio_context,
         ).input_features.to(self.device, self.dtype)
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the encoder's states, shape (batch, positions, width)."""
+        """Return the encoder states, shape (batch, positions, d_model)."""
         if self.encoder is not None:
             return self.encoder(features)
         return self.model.get_encoder()(features).last_hidden_state
 
-    def window(self, wanted: int) -> int:
-        """Return the samples that can be encoded at once: the wanted ones, or 30 s."""
-        return WHOLE if self.encoder is None else wanted
+    def audio_context(self, requested: int) -> int:
+        """Return how many samples are encoded: the requested number, or 30 s."""
+        return FULL_CONTEXT if self.encoder is None else requested
 
     def decode(
-        self, states: torch.Tensor, task: DecodingOptions, turn: JobContext
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
-        """Decode a text for each of the encoder's states: here the strategy is chosen."""
-        if task.beam_width > 1 or self.greedy is None:
-            return self.generation.decode(states, task, turn)
-        if self.assisted is not None and len(states) == 1:
-            return self.assisted.decode(states, task, turn)
-        return (self.captured or self.greedy).decode(states, task, turn)
+        """Decode encoder states with the fastest decoder that can do it; raise JobAborted.
 
-    def language(self, states: torch.Tensor) -> str:
-        """Return the code of the likeliest language of the first of the encoder's states."""
-        logits = self.generation.logits(states[:1], [[self.tokens.start]])[0, 0]
-        codes = list(self.tokens.languages)
-        ids = torch.tensor([self.tokens.languages[code] for code in codes], device=self.device)
-        return codes[int(logits[ids].argmax())]
+        `states` has the shape (batch, positions, d_model); there is a result for each row.
+        """
+        if options.beam_width > 1 or self.greedy is None:
+            return self.transformers_decoder.decode(states, options, context)
+        if self.speculative is not None and len(states) == 1:
+            return self.speculative.decode(states, options, context)
+        return (self.cuda_graph or self.greedy).decode(states, options, context)
 
-    def prompt(self, text: str) -> list[int]:
-        """Return the tokens of a prompt, at most half of what the decoder holds."""
+    def detect_language(self, states: torch.Tensor) -> str:
+        """Return the code of the most likely language of the first row of the encoder states."""
+        start = [[self.special_tokens.start]]
+        logits = self.transformers_decoder.logits(states[:1], start)[0, 0]
+        languages = self.special_tokens.languages
+        ids = torch.tensor([*languages.values()], device=self.device)
+        return [*languages][int(logits[ids].argmax())]
+
+    def prompt_tokens(self, text: str) -> list[int]:
+        """Return the tokens of a prompt: its end, at most half of the decoder's positions.
+
+        Raises SettingError if the prompt contains special tokens.
+        """
         if not text:
             return []
-        first, *rest = self.processor.get_prompt_ids(text).tolist()
-        return [first, *rest[-(self.longest // 2 - 1) :]]
+        check_prompt('model.prompt', text)
+        first, *rest = self.tokenizer.get_prompt_ids(text).tolist()
+        return [first, *rest[-(self.max_target_positions // 2 - 1) :]]
+
+
+FILES = {AutoFeatureExtractor: 'preprocessor_config.json', AutoTokenizer: 'tokenizer.json'}
+
+
+def _load_part(kind: Any, folder: Path, name: str) -> Any:
+    """Load a tokenizer or feature extractor; raise a ModelError that names its file."""
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the libraries raise their own, and bare Exception
+        raise ModelError(
+            f'{name}: {FILES[kind]} cannot be used ({type(error).__name__}: {_line(error)}); '
+            f'{FETCH}'
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else 'no message'
+
+
+def load_weights(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """Load the weights of a checkpoint as a WhisperForConditionalGeneration.
+
+    Raises ModelError if weights are missing, have another shape, or are not finite.
+    """
+    # transformers 4.56 renamed the argument.
+    version = tuple(int(part) for part in transformers.__version__.split('.')[:2])
+    precision = {'dtype' if version >= (4, 56) else 'torch_dtype': dtype}
+    files = ', '.join(path.name for path in weight_files(folder))
+    try:
+        model, info = AutoModelForSpeechSeq2Seq.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            low_cpu_mem_usage=True,
+            output_loading_info=True,
+            **precision,
+        )
+    except RuntimeError as error:
+        if 'size' not in str(error) or 'memory' in str(error):
+            raise
+        raise ModelError(
+            f'{name}: config.json and {files} do not belong together: the weights have other '
+            f'shapes; {FETCH}'
+        ) from error
+    missing = sorted(set(info['missing_keys']) - (TIED if _is_tied(model) else set()))
+    if missing:
+        raise ModelError(f'{name}: {files} lacks the weight {missing[0]}: {FETCH}')
+    model = model.to(device).eval()
+    with torch.inference_mode():
+        for key, weight in model.named_parameters():
+            if not bool(torch.isfinite(weight).all()):
+                cure = FETCH if dtype == torch.float32 else f'{FETCH}, or try model.dtype float32'
+                raise ModelError(f'{name}: {key} has values that are not finite: {cure}')
+    return model
+
+
+def _is_tied(model: Any) -> bool:
+    return model.proj_out.weight is model.get_decoder().embed_tokens.weight

@@ -1,7 +1,8 @@
-"""Products with weights, in the model's own precision or in dynamic int8.
+"""Linear layers in the model's own precision or in dynamic int8.
 
-Dynamic: weights are int8 with a scale for each row, activations are rounded as they come. A
-quarter of the bytes is read for a token, and that is what decoding waits for on a CPU.
+Dynamic quantization: weights are int8 with a scale for each row, and activations are quantized as
+they come. Decoding on a CPU is limited by reading the weights, and int8 reads a quarter of the
+bytes.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,26 +13,29 @@ import warnings
 import torch
 from torch.nn import functional
 
-Product = Callable[[torch.Tensor], torch.Tensor]
+Linear = Callable[[torch.Tensor], torch.Tensor]
 
 
 def has_int8() -> bool:
-    """Return whether this torch multiplies in int8 at all."""
+    """Return whether this PyTorch build has int8 kernels."""
     return any(engine != 'none' for engine in torch.backends.quantized.supported_engines)
 
 
-def has_whole_int8() -> bool:
-    """Return whether the processor multiplies all 8 bits of the activations.
+def has_full_int8() -> bool:
+    """Return whether the processor can multiply activations of all 8 bits.
 
-    An x86 without VNNI adds pairs of products in 16 bits, which overflow, so that torch leaves
-    the activations 7 bits there. That does for the decoder, but costs the encoder words.
+    An x86 processor without VNNI adds pairs of products in 16 bits, which overflow, so PyTorch
+    reduces the activations to 7 bits there. The decoder tolerates that; the encoder loses words.
     """
     vnni = getattr(torch.cpu, '_is_vnni_supported', lambda: False)
     return platform.machine().lower() not in ('x86_64', 'amd64') or vnni()
 
 
-def product(layers: Sequence[Any], int8: bool) -> Product:
-    """Return the product with the stacked weights of linear layers, plus their biases."""
+def fused_linear(layers: Sequence[Any], int8: bool) -> Linear:
+    """Return one linear function with the stacked weights and biases of linear layers.
+
+    It maps (..., inputs) to (..., sum of the layers' outputs).
+    """
     weight, bias = layers[0].weight, layers[0].bias
     if len(layers) > 1:
         weight = torch.cat([layer.weight for layer in layers])
@@ -39,17 +43,17 @@ def product(layers: Sequence[Any], int8: bool) -> Product:
         bias = torch.cat([zero if layer.bias is None else layer.bias for layer in layers])
     if not int8:
         return lambda x: functional.linear(x, weight, bias)
-    packed, seven_bits = pack(weight, bias), not has_whole_int8()
-    return lambda x: torch.ops.quantized.linear_dynamic(x, packed, reduce_range=seven_bits)
+    packed, reduced = pack(weight, bias), not has_full_int8()
+    return lambda x: torch.ops.quantized.linear_dynamic(x, packed, reduce_range=reduced)
 
 
 def pack(weight: torch.Tensor, bias: torch.Tensor | None) -> Any:
-    """Return a weight in int8 as torch's kernels want it."""
+    """Quantize a weight, shape (outputs, inputs), and pack it for PyTorch's int8 kernels."""
     weight = weight.detach().float()
     scales = (weight.abs().amax(1) / 127).clamp_min(1e-8).double()
     zeros = torch.zeros(len(scales), dtype=torch.int64)
     with warnings.catch_warnings():
-        # torch warns of a successor, which has no such kernels yet.
+        # PyTorch announces a successor that does not have these kernels yet.
         warnings.simplefilter('ignore')
         rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
     return torch.ops.quantized.linear_prepack(rounded, None if bias is None else bias.float())

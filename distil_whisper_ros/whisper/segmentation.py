@@ -1,35 +1,38 @@
-"""Cutting long audio at pauses, into parts that Whisper's window of 30 s holds.
+"""Cut long audio at pauses, into segments that fit Whisper's 30 s.
 
-Each part is decoded by itself, so there is no overlap to merge and no earlier text to repeat: the
-cut-and-merge of Bain et al., "WhisperX", Interspeech 2023, section 2.2.
+Each segment is decoded on its own, so segments do not overlap and no earlier text can be repeated:
+the cut-and-merge method of Bain et al., "WhisperX: Time-Accurate Speech Transcription of
+Long-Form Audio", Interspeech 2023, section 2.2.
 """
 
 from collections.abc import Sequence
 
 from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 
-SMOOTHING = 8  # frames, 0.26 s: a pause is that long, not one unsure frame
+SMOOTHING = 8  # frames, 0.26 s: a pause is that long; one uncertain frame is no pause
 
 
-def segment_limits(samples: int, speech: Sequence[float], longest: float) -> list[tuple[int, int]]:
-    """Return the parts as (first sample, sample behind the last).
+def segment_limits(
+    samples: int, speech: Sequence[float], max_length: float
+) -> list[tuple[int, int]]:
+    """Return the segments as (first sample, sample after the last).
 
     Parameters
     ----------
-    samples: length of the audio.
+    samples: length of the audio, in samples.
     speech: probability of speech of each frame; where it is missing, cuts are made anywhere.
-    longest: length of the longest part, in seconds.
+    max_length: maximum length of a segment, in seconds.
 
     """
-    parts = []
+    segments = []
     start = 0
-    limit = int(longest * SAMPLE_RATE)
+    limit = int(max_length * SAMPLE_RATE)
     while samples - start > limit:
         cut = _quietest(speech, start + limit // 2, start + limit)
-        parts.append((start, cut))
+        segments.append((start, cut))
         start = cut
-    parts.append((start, samples))
-    return parts
+    segments.append((start, samples))
+    return segments
 
 
 def _quietest(speech: Sequence[float], first: int, last: int) -> int:
@@ -39,7 +42,7 @@ def _quietest(speech: Sequence[float], first: int, last: int) -> int:
     for frame in frames:
         around = speech[max(0, frame - SMOOTHING) : frame + SMOOTHING]
         if around:
-            # Later is better, where it is equally quiet: fewer parts.
+            # Of two equally quiet places the later one makes fewer segments.
             likely = sum(around) / len(around) - frame * FRAME_DURATION * 1e-3
             if likely < best:
                 best, cut = likely, frame * FRAME_LENGTH

@@ -1,5 +1,6 @@
-"""The special tokens of a Whisper: where a text begins, in which language, and where it ends."""
+"""The special tokens of a Whisper: start, language, task, end of the text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,21 +8,26 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from ..core.errors import SettingError
 
+MARK = '<|'  # begins the name of each special token
+
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """The special tokens of one Whisper."""
+    """The special tokens of one Whisper, by id."""
 
     start: int
     end: int
+    """End of the text. Each token from this one on is special; text has smaller ids."""
     no_speech: int
     no_timestamps: int
-    languages: dict[str, int]  # by code; empty for an English model
+    languages: dict[str, int]
+    """By language code; empty for an English model."""
     tasks: dict[str, int]
+    """transcribe and translate; empty for an English model."""
 
     @classmethod
     def of(cls, generation: Any) -> 'SpecialTokens':
-        """Read them from a model's generation config."""
+        """Read the special tokens from a model's generation config."""
         no_timestamps = generation.no_timestamps_token_id
         multilingual = getattr(generation, 'is_multilingual', False)
         languages = getattr(generation, 'lang_to_id', None) if multilingual else None
@@ -35,17 +41,34 @@ class SpecialTokens:
             tasks=getattr(generation, 'task_to_id', None) or {},
         )
 
-    def language(self, wanted: str) -> str:
-        """Return the code of a language given by code or English name."""
-        code = TO_LANGUAGE_CODE.get(wanted.lower(), wanted.lower())
+    def language(self, requested: str) -> str:
+        """Return the code of a language given by code or English name.
+
+        Raises SettingError for a language that the model does not know.
+        """
+        code = TO_LANGUAGE_CODE.get(requested.lower(), requested.lower())
         if code not in self.languages:
             raise SettingError(
-                f'model.language is {wanted!r}, but must be one of: ' + ', '.join(self.languages)
+                f'model.language is {requested!r}, but must be one of: '
+                + ', '.join(self.languages)
             )
         return code
 
     def prefix(self, language: str, task: str) -> list[int]:
-        """Return the tokens that come before the text."""
+        """Return the tokens that come before the text: start, language, task, no timestamps."""
         if not self.languages:
             return [self.start, self.no_timestamps]
         return [self.start, self.languages[language], self.tasks[task], self.no_timestamps]
+
+    def text_positions(self, tokens: Sequence[int]) -> list[int]:
+        """Return the indices of the tokens that are text, not special tokens."""
+        return [index for index, token in enumerate(tokens) if token < self.end]
+
+
+def check_prompt(name: str, text: str) -> None:
+    """Raise a SettingError if a prompt contains the mark of special tokens.
+
+    `name` is the parameter's. Whisper would take a special token in its prompt as a command.
+    """
+    if MARK in text:
+        raise SettingError(f'{name} is {text!r}, but must not contain {MARK!r}')

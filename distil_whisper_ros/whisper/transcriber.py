@@ -1,63 +1,83 @@
-"""An utterance to a hypothesis: its parts, its language, its texts, its words."""
+"""From an utterance to a hypothesis: segments, language, text and word timestamps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 import gc
 import math
-from pathlib import Path
+import threading
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from ..core.audio_format import FRAME_LENGTH, SAMPLE_RATE, Samples
-from ..core.errors import ModelError
-from ..core.scheduler import JobContext
+from ..core.errors import ModelError, SpeechError
+from ..core.scheduler import JobAborted, JobContext
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Segment, Utterance, Word
-from .audio_context import margin_of, WHOLE, window
+from .audio_context import audio_context, context_margin, FULL_CONTEXT
 from .checkpoint import find_model, Progress
-from .decoding.fallback import compression_ratio, is_failure, room
+from .decoding.fallback import compression_ratio, max_tokens, needs_fallback
 from .decoding.types import DecodingOptions, DecodingResult
 from .device import choose_device, choose_dtype, choose_int8
 from .model import Whisper
 from .segmentation import segment_limits
-from .word_timestamps import POSITION, timed, token_times, words_of
+from .word_timestamps import align, group_words, POSITION, token_times
 
 WITHOUT_SPACES = {'zh', 'ja', 'th', 'lo', 'my', 'yue'}
-FREE = JobContext()  # of a call that nothing interrupts
+UNINTERRUPTED = JobContext()  # of a call outside the scheduler
+# Messages of the errors that PyTorch raises when memory runs out; the first ones are a Jetson's.
+OUT_OF_MEMORY = (
+    'NVML_SUCCESS == r INTERNAL ASSERT FAILED',
+    'NvMapMemAlloc',
+    'CUBLAS_STATUS_ALLOC_FAILED',
+    'CUDNN_STATUS_ALLOC_FAILED',
+    'out of memory',
+    "can't allocate memory",
+)
+Result = TypeVar('Result')
 
 
 class Transcriber:
-    """A loaded Whisper. Called with an utterance, it returns a hypothesis."""
+    """A loaded Whisper: call it with an utterance for a hypothesis."""
 
     def __init__(
-        self, settings: ModelSettings, progress: Progress = lambda what, share: None
+        self, settings: ModelSettings, progress: Progress = lambda step, share: None
     ) -> None:
-        """Find, load and warm up the model; raise a ModelError that says what to do.
+        """Find, load and warm up the model.
 
-        `progress` is told what is done, and how much of it, from 0 to 1.
+        `progress` is called with the present step and the part of it that is done, from 0 to 1.
+        Raises ModelError or SettingError with a sentence that tells the remedy.
         """
         self.settings = settings
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
+        int8 = choose_int8(settings.dtype, self.device)
+        self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
+        self._lock = threading.Lock()
+        self._calls, self._closed = 0, False
+        self._whisper: Any = self._translate_errors(lambda: self._load(int8, progress))
+        self._multilingual = bool(self._whisper.special_tokens.languages)
+        if settings.warm_up:
+            self._warm_up(progress)
+
+    def _load(self, int8: bool, progress: Progress) -> Whisper:
+        settings = self.settings
         folder = find_model(settings.id, settings.revision, settings.offline, progress)
-        with _named_faults(settings.id, self.device):
-            progress(f'loading {settings.id}', 0.0)
-            int8 = choose_int8(settings.dtype, self.device)
-            self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
-            self._whisper: Any = Whisper(folder, self.device, self.dtype, int8)
-            if settings.assistant:
-                progress(f'loading {settings.assistant}', 0.0)
-                assistant = _find_assistant(settings, progress)
-                self._whisper.take_assistant(assistant, settings.assistant, settings.id)
-            if settings.warm_up:
-                self._warm_up(progress)
+        progress(f'loading {settings.id}', 0.0)
+        whisper = Whisper(folder, settings.id, self.device, self.dtype, int8)
+        if settings.assistant:
+            progress(f'loading {settings.assistant}', 0.0)
+            folder = find_model(
+                settings.assistant, '', settings.offline, progress, 'model.assistant'
+            )
+            whisper.load_assistant(folder, settings.assistant, settings.id)
+        return whisper
 
     def _warm_up(self, progress: Progress) -> None:
-        """Run the whole path on noise, so that kernels are chosen and memory is allocated."""
+        """Transcribe noise, so that kernels are chosen and memory is allocated."""
         noise = np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32)
         for run in range(2):
             progress(f'warming up {self.settings.id} on {self.device}', run / 2)
@@ -65,163 +85,249 @@ class Transcriber:
 
     @property
     def multilingual(self) -> bool:
-        """Whether the model takes a language and a task."""
-        return bool(self._whisper.tokens.languages)
+        """Whether the model uses the settings language and task."""
+        return self._multilingual
 
     def __call__(
-        self, utterance: Utterance, settings: ModelSettings | None = None, turn: JobContext = FREE
+        self,
+        utterance: Utterance,
+        settings: ModelSettings | None = None,
+        context: JobContext = UNINTERRUPTED,
     ) -> Hypothesis:
         """Transcribe an utterance of any length.
 
         `settings` replace those of loading, where they can change later: language, task, prompt,
-        hotwords, beams, max_new_tokens, audio_context_margin, segment_length, batch_size, word_timestamps.
-        `turn` may interrupt with Aborted. Raises SettingError for a language that the model does
-        not know, and ModelError when the memory does not suffice.
+        hotwords, beam_width, max_new_tokens, audio_context_margin, segment_length, batch_size,
+        word_timestamps. `context` yields to urgent jobs between batches of segments. Raises
+        JobAborted, SettingError for a language that the model does not know, and ModelError if the
+        model failed, its memory did not suffice, or it was unloaded.
         """
-        settings = settings or self.settings
-        limits = segment_limits(len(utterance.samples), utterance.speech, settings.segment_length)
-        parts = [AudioSegment.of(utterance, first, last) for first, last in limits]
-        segments: list[Segment] = []
-        language, clock = '', _Clock()
-        with _named_faults(self.settings.id, self.device), torch.inference_mode():
-            for begin in range(0, len(parts), settings.batch_size):
-                batch = parts[begin : begin + settings.batch_size]
-                language, decoded = self._transcribe(batch, language, settings, turn, clock)
+        options = settings or self.settings
+
+        def run() -> Hypothesis:
+            limits = segment_limits(
+                len(utterance.samples), utterance.speech, options.segment_length
+            )
+            clips = [_Clip.of(utterance, first, last) for first, last in limits]
+            segments: list[Segment] = []
+            language, clock = '', _Clock(self.device)
+            for begin in range(0, len(clips), options.batch_size):
+                batch = clips[begin : begin + options.batch_size]
+                language, decoded = self._transcribe(batch, language, options, context, clock)
                 segments += decoded
-                if begin + settings.batch_size < len(parts):
-                    turn.yield_control()
-        return Hypothesis(tuple(segments), language, parts=clock.parts)
+                if begin + options.batch_size < len(clips):
+                    context.yield_control()
+            return Hypothesis(tuple(segments), language, parts=clock.parts)
 
-    def together(
-        self, utterances: Sequence[Utterance], settings: ModelSettings, turn: JobContext = FREE
+        return self._call(run)
+
+    def transcribe_batch(
+        self,
+        utterances: Sequence[Utterance],
+        settings: ModelSettings,
+        context: JobContext = UNINTERRUPTED,
     ) -> list[Hypothesis]:
-        """Transcribe utterances of one part each, in one language, at once."""
-        parts = [AudioSegment.of(each, 0, len(each.samples)) for each in utterances]
-        clock = _Clock()
-        with _named_faults(self.settings.id, self.device), torch.inference_mode():
-            language, segments = self._transcribe(parts, '', settings, turn, clock)
-        return [Hypothesis((segment,), language, parts=clock.parts) for segment in segments]
+        """Transcribe utterances of up to 30 s, all in one language, as one batch.
 
-    def fits_together(self, settings: ModelSettings) -> bool:
-        """Return whether `together` can be used, and pays.
+        Returns a hypothesis for each; raises the same errors as a call.
+        """
 
-        Not if each utterance has its own language to be found; and not on a CPU, where a batch of
-        4 takes as long as 4 utterances one by one, and the first would wait for the last.
+        def run() -> list[Hypothesis]:
+            clips = [_Clip.of(each, 0, len(each.samples)) for each in utterances]
+            clock = _Clock(self.device)
+            language, segments = self._transcribe(clips, '', settings, context, clock)
+            return [Hypothesis((segment,), language, parts=clock.parts) for segment in segments]
+
+        return self._call(run)
+
+    def can_batch(self, settings: ModelSettings) -> bool:
+        """Return whether `transcribe_batch` works with these settings, and pays.
+
+        It does not work if the language of each utterance must be detected. It does not pay on a
+        CPU: a batch of 4 takes as long as 4 utterances one by one, and the first would wait for
+        the last.
         """
         one_language = not self.multilingual or bool(settings.language)
         return one_language and self.device.type != 'cpu'
 
     def close(self) -> None:
-        """Free the model's memory; the transcriber cannot be used any more."""
+        """Unload the model as soon as no call uses it; later calls raise ModelError."""
+        with self._lock:
+            self._closed = True
+            unused = not self._calls
+        if unused:
+            self._unload()
+
+    def _unload(self) -> None:
         self._whisper = None
+        self._free_memory()
+
+    def _free_memory(self) -> None:
         gc.collect()
         if self.device.type == 'cuda':
             torch.cuda.empty_cache()
 
+    def _call(self, run: Callable[[], Result]) -> Result:
+        """Run with the model, which is not unloaded before the end."""
+        with self._lock:
+            if self._closed:
+                raise ModelError(f'{self.settings.id} was unloaded: activate the node again')
+            self._calls += 1
+        try:
+            with torch.inference_mode():
+                return self._translate_errors(run)
+        finally:
+            with self._lock:
+                self._calls -= 1
+                unused = self._closed and not self._calls
+            if unused:
+                self._unload()
+
+    def _translate_errors(self, run: Callable[[], Result]) -> Result:
+        """Run, and raise exceptions of the libraries as ModelErrors."""
+        name = self.settings.id
+        try:
+            return run()
+        except (SpeechError, JobAborted):
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                failure = ModelError(
+                    f'{name} does not fit in the memory of {self.device}: end other programs, set '
+                    'model.dtype to float16, or choose a smaller model, as '
+                    '"distil-whisper/distil-small.en"'
+                )
+            else:
+                failure = ModelError(f'{name} failed ({type(error).__name__}): {_line(error)}')
+                failure.__cause__ = error
+        # Here the exception is gone, and with it the frames that held the tensors of the call.
+        self._free_memory()
+        raise failure
+
     def _transcribe(
         self,
-        parts: Sequence['AudioSegment'],
+        clips: Sequence['_Clip'],
         language: str,
         settings: ModelSettings,
-        turn: JobContext,
+        context: JobContext,
         clock: '_Clock',
     ) -> tuple[str, list[Segment]]:
-        """Transcribe parts at once; return their language and a segment for each."""
-        longest = max(len(part.samples) for part in parts)
-        margin = margin_of(settings.audio_context_margin, self._whisper.width)
-        size = self._whisper.window(window(longest, margin))
-        language, decoded = self._decode(parts, size, language, settings, turn, clock)
+        """Transcribe clips as one batch; return their language and a segment for each."""
+        longest = max(len(clip.samples) for clip in clips)
+        margin = context_margin(settings.audio_context_margin, self._whisper.d_model)
+        size = self._whisper.audio_context(audio_context(longest, margin))
+        language, results = self._decode(clips, size, language, settings, context, clock)
         with clock('words'):
-            segments = [self._segment(text, part, language) for text, part in zip(decoded, parts)]
-        if size < WHOLE:
+            segments = [
+                self._segment(result, clip, language) for result, clip in zip(results, clips)
+            ]
+        if size < FULL_CONTEXT:
             failed = [
                 index
-                for index, (text, segment) in enumerate(zip(decoded, segments))
-                if is_failure(segment.text, text.log_probabilities, text.ended)
+                for index, (result, segment) in enumerate(zip(results, segments))
+                if needs_fallback(segment.text, result.log_probabilities, result.ended)
             ]
             if failed:
-                again = [parts[index] for index in failed]
-                _, decoded = self._decode(again, WHOLE, language, settings, turn, clock)
-                for index, text in zip(failed, decoded):
-                    segment = self._segment(text, parts[index], language)
+                again = [clips[index] for index in failed]
+                _, results = self._decode(again, FULL_CONTEXT, language, settings, context, clock)
+                for index, result in zip(failed, results):
+                    segment = self._segment(result, clips[index], language)
                     segments[index] = replace(segment, redone=True)
         return language, segments
 
     def _decode(
         self,
-        parts: Sequence['AudioSegment'],
+        clips: Sequence['_Clip'],
         size: int,
         language: str,
         settings: ModelSettings,
-        turn: JobContext,
+        context: JobContext,
         clock: '_Clock',
     ) -> tuple[str, list[DecodingResult]]:
-        """Encode a window of so many samples, and decode it."""
-        turn.check()
+        """Encode an audio context of `size` samples, and decode it."""
+        whisper = self._whisper
+        context.check()
         with clock('features'):
-            features = self._whisper.features([part.samples for part in parts], size)
+            features = whisper.features([clip.samples for clip in clips], size)
         with clock('encoder'):
-            states = self._whisper.encode(features)
-        turn.check()
+            states = whisper.encode(features)
+        context.check()
         with clock('decoder'):
             language = language or self._language(settings.language, states)
-            room_of_window = room(max(len(part.samples) for part in parts))
-            task = DecodingOptions(
-                before=self._whisper.prompt(_prompt(settings)),
-                prefix=self._whisper.tokens.prefix(language, settings.task),
+            limit = settings.max_new_tokens
+            if size < FULL_CONTEXT:
+                limit = min(limit, max_tokens(max(len(clip.samples) for clip in clips)))
+            options = DecodingOptions(
+                prompt=whisper.prompt_tokens(prompt_text(settings)),
+                prefix=whisper.special_tokens.prefix(language, settings.task),
                 language=language if self.multilingual else '',
-                name=settings.task,
-                room=min(settings.max_new_tokens, WHOLE if size == WHOLE else room_of_window),
+                task=settings.task,
+                max_tokens=limit,
                 beam_width=settings.beam_width,
-                follow=settings.word_timestamps,
-                doubt=size < WHOLE,
+                return_attention=settings.word_timestamps,
+                give_up_early=size < FULL_CONTEXT,
             )
-            return language, self._whisper.decode(states, task, turn)
+            return language, whisper.decode(states, options, context)
 
-    def _language(self, wanted: str, states: torch.Tensor) -> str:
-        """Return the language's code: the wanted one, or the likeliest."""
+    def _language(self, requested: str, states: torch.Tensor) -> str:
+        """Return the language's code: the requested one, or the most likely one."""
         if not self.multilingual:
             return 'en'
-        return self._whisper.tokens.language(wanted) if wanted else self._whisper.language(states)
+        if requested:
+            return self._whisper.special_tokens.language(requested)
+        return self._whisper.detect_language(states)
 
-    def _segment(self, decoded: DecodingResult, part: 'AudioSegment', language: str) -> Segment:
-        """Return the decoded tokens as a segment, with the times of its words."""
-        tokenizer = self._whisper.processor.tokenizer
-        text = tokenizer.decode(decoded.tokens).strip()
-        scores = decoded.log_probabilities
+    def _segment(self, result: DecodingResult, clip: '_Clip', language: str) -> Segment:
+        """Return the decoded tokens as a segment, with word timestamps."""
+        scores = result.log_probabilities
+        if not all(map(math.isfinite, scores)):
+            raise ModelError(
+                f'{self.settings.id} computes values that are not finite in {self.precision}: set '
+                'model.dtype to float32'
+            )
+        # Special tokens are no text, even where the tokenizer does not mark them.
+        kept = self._whisper.special_tokens.text_positions(result.tokens)
+        tokens = [result.tokens[index] for index in kept]
+        text = self._text(tokens).strip()
         words: tuple[Word, ...] = ()
-        if decoded.attention is not None and decoded.tokens:
-            positions = max(1, min(round(part.duration / POSITION), decoded.attention.shape[-1]))
-            words = timed(
-                words_of(decoded.tokens, tokenizer.decode, language not in WITHOUT_SPACES),
-                token_times(decoded.attention[..., :positions].cpu().numpy()).tolist(),
-                [math.exp(score) for score in scores],
-                part.duration,
-                part.speech,
+        if result.attention is not None and tokens:
+            positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
+            rows = [*kept, len(result.tokens)]  # the last one predicts the end
+            attention = result.attention[:, rows, :positions].cpu().numpy()
+            words = align(
+                group_words(tokens, self._text, language not in WITHOUT_SPACES),
+                token_times(attention).tolist(),
+                [math.exp(scores[index]) for index in kept],
+                clip.duration,
+                clip.speech,
             )
         return Segment(
             text,
-            part.start,
-            part.start + part.duration,
+            clip.start,
+            clip.start + clip.duration,
             sum(scores) / len(scores) if scores else 0.0,
-            decoded.no_speech_probability,
+            result.no_speech_probability,
             compression_ratio(text),
-            tuple(word.later(part.start) for word in words),
+            tuple(word.later(clip.start) for word in words),
+            truncated=not result.ended,
         )
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self._whisper.tokenizer.decode(tokens, skip_special_tokens=True)
 
 
 @dataclass(frozen=True)
-class AudioSegment:
-    """A part of an utterance that is decoded at once."""
+class _Clip:
+    """The audio of one segment."""
 
     samples: Samples
     start: float
     """In seconds from the utterance's first sample."""
     speech: tuple[float, ...]
-    """Probability of speech of each frame, if it is known."""
+    """Probability of speech of each frame; empty if it is unknown."""
 
     @classmethod
-    def of(cls, utterance: Utterance, first: int, last: int) -> 'AudioSegment':
+    def of(cls, utterance: Utterance, first: int, last: int) -> '_Clip':
         """Cut the samples from `first` until before `last` out of an utterance."""
         speech = utterance.speech[first // FRAME_LENGTH : -(-last // FRAME_LENGTH)]
         return cls(utterance.samples[first:last], first / SAMPLE_RATE, speech)
@@ -233,53 +339,38 @@ class AudioSegment:
 
 
 class _Clock:
-    """Adds up the time spent on each part of the work."""
+    """Add up the time spent on each stage, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
         self.parts: dict[str, float] = {}
+        self._device = device
 
     @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        started = time.perf_counter()
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.monotonic()
         yield
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.parts[part] = self.parts.get(part, 0.0) + time.perf_counter() - started
+        if self._device.type == 'cuda':
+            torch.cuda.synchronize(self._device)
+        self.parts[stage] = self.parts.get(stage, 0.0) + time.monotonic() - started
 
 
-def _find_assistant(settings: ModelSettings, progress: Progress) -> Path:
-    try:
-        return find_model(settings.assistant, '', settings.offline, progress)
-    except ModelError as error:
-        raise ModelError(str(error).replace('model.id', 'model.assistant')) from error
-
-
-def _prompt(settings: ModelSettings) -> str:
+def prompt_text(settings: ModelSettings) -> str:
     """Return the prompt with the hotwords."""
     names = f'Names: {", ".join(settings.hotwords)}.' if settings.hotwords else ''
     return ' '.join(filter(None, (settings.prompt, names)))
 
 
-@contextmanager
-def _named_faults(name: str, device: torch.device) -> Iterator[None]:
-    """Turn the libraries' exceptions into ModelErrors."""
-    try:
-        yield
-    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
-        raise _too_large(name, device) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or 'out of memory' in str(error).lower():
-            raise _too_large(name, device) from error
-        raise
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ModelError(f'{name} cannot be used: {first}') from error
-
-
-def _too_large(name: str, device: torch.device) -> ModelError:
-    if device.type == 'cuda':
-        torch.cuda.empty_cache()
-    return ModelError(
-        f'{name} does not fit in the memory of {device}: end other programs, set model.dtype to '
-        'float16, or choose a smaller model, as "distil-whisper/distil-small.en"'
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception of PyTorch means that memory did not suffice."""
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    message = str(error).lower()
+    return isinstance(error, RuntimeError) and any(
+        each.lower() in message for each in OUT_OF_MEMORY
     )
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else 'no message'

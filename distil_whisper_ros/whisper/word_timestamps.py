@@ -1,9 +1,9 @@
-"""When each word was said: dynamic time warping over the decoder's attention to the audio.
+"""Word timestamps: dynamic time warping over the decoder's attention to the audio.
 
-The method is openai/whisper's `timing.py`: the attention weights of the heads that follow the
-audio, normalized and smoothed, are the similarity of tokens and positions; the cheapest monotone
-path through them gives each token its time. Voice activity then takes a word's start out of the
-pause before it, where the path may cross from one word to the next anywhere.
+The method is that of openai/whisper's `timing.py`: the attention weights of the alignment heads,
+normalized and smoothed, are the similarity of tokens and positions, and the cheapest monotone path
+through them gives each token its time. The path may cross from one word to the next anywhere in
+the pause between them, so voice activity then moves a word's start to the end of the pause.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,22 +15,25 @@ from ..core.audio_format import FRAME_DURATION
 from ..core.types import Word
 
 POSITION = 0.02  # s of audio for each of the encoder's positions
-LATE = 0.1  # s by which the path crosses late, measured against forced alignment: see benchmarks/word_timestamps.py
+# s by which the path crosses late, measured against forced alignment: see
+# benchmarks/word_timestamps.py
+LATENESS = 0.1
 SMOOTHING = 7  # positions, the median filter's width
-VOICED = 0.35  # probability of speech from which a frame belongs to a word: the endpoint's lower
+VOICED = 0.35  # probability of speech from which a frame can belong to a word
 OPENING = '"\'“¿([{-'
 CLOSING = '"\'.。,，!！?？:：”)]}、'
 
 Matrix = npt.NDArray[np.float32]
 
 
-def words_of(
+def group_words(
     tokens: Sequence[int], decode: Callable[[Sequence[int]], str], spaces: bool
 ) -> list[tuple[str, int, int]]:
-    """Return the words as (text, first token, token behind the last).
+    """Group tokens into words: (text, first token, token after the last).
 
-    A token may hold a part of a character. With `spaces`, a word begins with one; without, as in
-    Chinese, each character is a word. Punctuation belongs to its word.
+    `decode` returns the text of tokens. A token can be a part of a character. With `spaces`, a
+    word begins with a space; without, as in Chinese, each character is a word. Punctuation belongs
+    to the word beside it.
     """
     pieces: list[tuple[str, int, int]] = []
     first = 0
@@ -56,21 +59,21 @@ def words_of(
 
 
 def token_times(attention: Matrix) -> npt.NDArray[np.float64]:
-    """Return each token's start in seconds.
+    """Return the start of each token in seconds, shape (tokens,).
 
-    `attention` has the logits of the attention weights, shape (heads, tokens, positions): the
-    positions of the audio alone, without what fills it up to 30 s.
+    `attention` has the logits of the attention weights, shape (heads, tokens, positions), with the
+    positions of the audio alone, without the padding after it.
     """
     weights = attention - attention.max(-1, keepdims=True)
     weights = np.exp(weights)
     weights /= weights.sum(-1, keepdims=True)
     deviation = weights.std(1, keepdims=True)
     weights = (weights - weights.mean(1, keepdims=True)) / np.maximum(deviation, 1e-10)
-    weights = smooth(weights).mean(0)
-    return np.maximum(0.0, warp(-weights) * POSITION - LATE)
+    weights = median_filter(weights).mean(0)
+    return np.maximum(0.0, warp(-weights) * POSITION - LATENESS)
 
 
-def smooth(weights: Matrix) -> Matrix:
+def median_filter(weights: Matrix) -> Matrix:
     """Return the median of SMOOTHING neighbours along the last axis."""
     half = SMOOTHING // 2
     if weights.shape[-1] <= half:
@@ -81,7 +84,10 @@ def smooth(weights: Matrix) -> Matrix:
 
 
 def warp(cost: Matrix) -> npt.NDArray[np.float64]:
-    """Return the first column of each row on the cheapest monotone path through `cost`."""
+    """Return the first column of each row on the cheapest monotone path through `cost`.
+
+    Dynamic time warping of a matrix of shape (rows, columns); the result has the shape (rows,).
+    """
     rows, columns = cost.shape
     total = np.full((rows + 1, columns + 1), np.inf)
     total[0, 0] = 0
@@ -105,22 +111,24 @@ def warp(cost: Matrix) -> npt.NDArray[np.float64]:
     return starts
 
 
-def timed(
+def align(
     words: Sequence[tuple[str, int, int]],
     starts: Sequence[float],
     confidences: Sequence[float],
     duration: float,
     speech: Sequence[float] = (),
 ) -> tuple[Word, ...]:
-    """Return the words with their times.
+    """Return the words with their times and confidences.
+
+    A word's confidence is the probability of its least likely token.
 
     Parameters
     ----------
-    words: from `words_of`.
+    words: from `group_words`.
     starts: of each token, and of the end of the text, in seconds.
     confidences: of each token.
     duration: of the audio, in seconds.
-    speech: probability of speech of each frame, if it is known.
+    speech: probability of speech of each frame; empty if it is unknown.
 
     """
     voiced = np.array([p >= VOICED for p in speech])

@@ -55,6 +55,27 @@ def test_resampling_keeps_length_and_pitch(rate, channels, hertz, block_length):
     assert level(streamed[2000:-2000]) == pytest.approx(level(tone), abs=0.5)
 
 
+@given(
+    st.sampled_from(RATES),
+    st.lists(st.integers(0, 5000), min_size=1, max_size=12),
+    st.integers(1, 3),
+)
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_resampling_blocks_of_any_sizes_gives_the_same_samples(rate, sizes, channels):
+    random = np.random.default_rng(sum(sizes))
+    block = random.normal(0, 0.1, (sum(sizes), channels)).astype(np.float32)
+    stream, position, parts = Resampler(rate), 0, []
+    for size in sizes:
+        parts.append(stream.push(block[position : position + size]))
+        position += size
+    streamed, at_once = np.concatenate([*parts, stream.flush()]), resample(block, rate)
+    assert streamed.dtype == np.float32
+    assert abs(len(streamed) - len(block) * SAMPLE_RATE / rate) <= 2
+    assert abs(len(streamed) - len(at_once)) <= 1
+    size = min(len(streamed), len(at_once))
+    np.testing.assert_allclose(streamed[:size], at_once[:size], atol=1e-3)
+
+
 def test_mixing_is_the_mean():
     block = np.array([[1.0, 0.0], [0.5, -0.5]], np.float32)
     np.testing.assert_array_equal(mix(block), [0.5, 0.0])

@@ -115,7 +115,7 @@ def test_an_unknown_device_is_answered_with_those_that_exist(room, opened):
     with pytest.raises(DeviceError) as error:
         opened(device='Jabra')
     message = str(error.value)
-    assert "microphone.device is 'Jabra', but there is no such one" in message
+    assert "microphone.device is 'Jabra', but there is no such device" in message
     assert '0 "pulse"' in message
     assert '\n' not in message
 
@@ -147,9 +147,9 @@ def test_a_device_that_disappears_is_reported_and_comes_back(room, opened):
     assert source.health().restarts >= 1
 
 
-def test_a_device_that_hangs_is_killed_and_opened_anew(room, opened):
+def test_a_device_that_hangs_is_killed_and_opened_again(room, opened):
     source, problems = opened(reopen_period=0.2)
-    child = source._child
+    child = source._session.child
     assert child is not None
     source.begin()
     hear(source, 0.3)
@@ -159,7 +159,7 @@ def test_a_device_that_hangs_is_killed_and_opened_anew(room, opened):
     source.end()
     wait_for(lambda: source.health().open, 20, 'the return of the microphone')
     assert child.poll() is not None
-    assert source._child is not child
+    assert source._session.child is not child
 
 
 def test_an_overflow_is_counted_and_reported(room, opened):
@@ -196,9 +196,9 @@ def test_a_node_that_is_late_loses_nothing_for_ten_seconds(room):
     assert times[kept - 1] - times[10] == pytest.approx((kept - 11) * 0.032, abs=0.3)
 
 
-def test_a_child_that_dies_is_started_anew(room, opened):
+def test_a_child_that_dies_is_started_again(room, opened):
     source, _ = opened(reopen_period=0.2)
-    child = source._child
+    child = source._session.child
     assert child is not None
     child.kill()
     wait_for(lambda: source.health().restarts and source.health().open, 20, 'a new child')
@@ -206,7 +206,7 @@ def test_a_child_that_dies_is_started_anew(room, opened):
 
 def test_the_child_ends_with_its_parent(room, opened):
     source, _ = opened()
-    child = source._child
+    child = source._session.child
     assert child is not None
     source.close()
     assert child.poll() is not None

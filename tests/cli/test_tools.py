@@ -1,11 +1,13 @@
-"""The command-line tools, as people run them: in a terminal, in a pipe, with wrong arguments."""
+"""The command-line tools: in a terminal, in a pipe, with wrong arguments."""
 
 import json
 import os
+from pathlib import Path
 import pty
 import re
 import select
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -55,7 +57,7 @@ class TestTranscribe:
         assert go['duration'] == pytest.approx(len(goforward()) / RATE, abs=0.001)
         assert [word['text'] for word in go['segments'][0]['words']][1] == 'forward'
         silence = json.loads((tmp_path / 'texts' / 'silence.json').read_text())
-        assert silence['text'] == ''  # nobody said anything
+        assert silence['text'] == ''
 
     @pytest.mark.parametrize(
         ('form', 'first', 'pattern'),
@@ -71,7 +73,7 @@ class TestTranscribe:
         assert any(re.fullmatch(pattern, line) for line in lines)
         assert 'Go forward 10 meters.' in lines
 
-    def test_a_wrong_file_does_not_keep_the_others_from_it(self, folder):
+    def test_a_wrong_file_does_not_stop_the_others(self, folder):
         done = transcribe(str(folder / 'notes.md'), str(folder / 'no.wav'), str(folder / 'go.wav'))
         assert done.returncode == 1
         assert 'Go forward 10 meters.' in done.stdout
@@ -84,6 +86,90 @@ class TestTranscribe:
         assert done.returncode == 1
         assert done.stderr.count('\n') == 1
         assert '/no/such/model' in done.stderr
+
+    def test_recordings_of_one_name_do_not_overwrite_each_other(self, folder, tmp_path):
+        soundfile.write(folder / 'go.flac', goforward(), RATE)
+        soundfile.write(folder / 'deeper' / 'go.wav', speech()['librivox/0930'][0], RATE)
+        names = ['go.wav', 'go.flac', 'deeper/go.wav']
+        done = transcribe('--output', str(tmp_path), *(str(folder / name) for name in names))
+        for name in names[1:]:
+            (folder / name).unlink()
+        assert done.returncode == 0
+        assert [Path(line).name for line in done.stdout.splitlines()] == [
+            'go.txt',
+            'go.flac.txt',
+            'go.wav.txt',
+        ]
+        texts = [(tmp_path / name).read_text() for name in ('go.txt', 'go.wav.txt')]
+        assert texts == [
+            'Go forward 10 meters.\n',
+            'He might even have been made amiable himself.\n',
+        ]
+
+    def test_an_output_folder_that_is_a_file(self, folder):
+        done = transcribe('--output', str(folder / 'notes.md'), str(folder / 'go.wav'))
+        assert done.returncode == 2
+        assert 'notes.md, which is not a folder: name another one' in done.stderr
+        done = transcribe('--output', str(folder / 'notes.md' / 'deeper'), str(folder / 'go.wav'))
+        assert done.returncode == 2
+        assert done.stderr.count('\n') == 1
+
+    def test_a_full_disk(self, folder):
+        command = [str(executable('transcribe')), '--model', str(MODEL), str(folder / 'go.wav')]
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120
+            )
+        assert done.returncode == 1
+        assert done.stderr == (
+            'transcribe: standard output cannot be written: No space left on device\n'
+        )
+
+    def test_a_closed_pipe(self, folder):
+        command = [str(executable('transcribe')), '--model', str(MODEL), str(folder / 'go.wav')]
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+        os.close(writer)
+        assert (done.returncode, done.stderr) == (141, '')
+
+    def test_file_names_in_latin_1_and_raw_audio(self, folder):
+        name = os.path.join(os.fsencode(folder), b'caf\xe9.wav')
+        os.link(folder / 'go.wav', name)
+        raw = folder / 'x.raw'
+        raw.write_bytes(bytes(1000))
+        command = [os.fsencode(executable('transcribe')), b'--model', os.fsencode(MODEL)]
+        done = subprocess.run([*command, os.fsencode(raw), name], capture_output=True, timeout=120)
+        os.unlink(name)
+        assert done.returncode == 1
+        assert done.stdout.decode().endswith('caf\ufffd.wav: Go forward 10 meters.\n')
+        assert 'x.raw is not a recording that can be read' in done.stderr.decode()
+        assert done.stderr.count(b'\n') == 1
+
+    def test_special_tokens_in_a_prompt(self, folder):
+        done = transcribe('--prompt', '<|en|>', str(folder / 'go.wav'))
+        assert done.returncode == 2
+        assert "prompt is '<|en|>', but must not contain '<|'" in done.stderr
+
+    def test_progress_in_a_terminal(self, folder):
+        terminal = Terminal('transcribe', '--model', str(MODEL), str(folder / 'go.wav'))
+        assert terminal.read() == 0
+        assert terminal.output() == 'Go forward 10 meters.\n'
+        assert 'loading' in terminal.screen
+        assert '%' in terminal.screen
+
+    def test_subtitles_are_utf_8_in_any_locale(self, folder, monkeypatch):
+        monkeypatch.setenv('PYTHONIOENCODING', 'latin-1')
+        arguments = ('--format', 'srt', '--model', str(MODEL), str(folder / 'go.wav'))
+        assert run('transcribe', *arguments).returncode == 0
+        code = (
+            'from distil_whisper_ros.cli.output import use_utf8; use_utf8(); '
+            "print('\\u524d\\u8fdb caf\\xe9')"
+        )
+        done = subprocess.run([sys.executable, '-c', code], capture_output=True, timeout=60)
+        assert done.stdout.decode() == '前进 café\n'
 
 
 def word(text: str, start: float, end: float) -> Word:
@@ -207,9 +293,18 @@ class TestListen:
         assert run('listen', '--max-duration', 'long').returncode == 2
 
 
-@pytest.mark.parametrize('name', ['listen', 'transcribe', 'doctor', 'fetch_model'])
+@pytest.mark.parametrize('name', ['listen', 'transcribe', 'doctor', 'fetch_model', 'health'])
 def test_help_has_examples(name):
     done = run(name, '--help')
     assert done.returncode == 0
     assert f'ros2 run distil_whisper_ros {name}' in done.stdout
-    assert 'exit code' in done.stdout or name == 'fetch_model'
+    assert 'exit code' in done.stdout
+    # The console script has a name that nothing else on PATH has.
+    assert run(f'speech_{name}', '--help').stdout == done.stdout
+
+
+@pytest.mark.parametrize('name', ['microphone', 'speech_microphone', 'speech_recognizer'])
+def test_help_of_the_nodes(name):
+    done = run(name, '--help')
+    assert done.returncode == 0
+    assert '--ros-args -p' in done.stdout

@@ -4,10 +4,12 @@ Neither comes as a wheel, so their message definitions are written here, after t
 (ros-drivers/audio_common and mgonzs13/audio_common), and built by rosidl as ROS builds them.
 """
 
+from array import array
 import os
 from pathlib import Path
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -99,3 +101,86 @@ def test_our_own_message():
     assert (taken.sample_rate, taken.time, taken.first_sample) == (48_000, 7.0, 96)
     assert taken.earlier is not None
     assert taken.earlier.shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ('values', 'field'),
+    [
+        ({'sample_rate': 0}, 'sample_rate'),
+        ({'sample_rate': 1}, 'sample_rate'),
+        ({'channels': 0}, 'channels'),
+        ({'channels': 3}, 'data'),
+        ({'data': array('h')}, 'data'),
+        ({'earlier': array('h', [1])}, 'data'),
+        ({'data': array('h', bytes(4 * 100_000)), 'sample_rate': 8_000, 'channels': 1}, 'data'),
+    ],
+)
+def test_our_own_message_out_of_its_limits(values, field):
+    from distil_whisper_msgs.msg import Audio
+
+    from distil_whisper_ros.core.errors import FormatError
+    from distil_whisper_ros.ros.audio_subscriber import block
+
+    good = {'sample_rate': 16_000, 'channels': 2, 'data': array('h', [1, 2, 3, 4])}
+    with pytest.raises(FormatError) as error:
+        block(Audio(**{**good, **values}), settings_from({}))
+    assert str(error.value).startswith(field)
+
+
+def test_the_topic_is_heard_after_bad_messages_and_faults(monkeypatch):
+    """A real publisher: rate 0 between good messages, and a callback that raises."""
+    from distil_whisper_msgs.msg import Audio
+    import rclpy
+    from rclpy.context import Context
+    from robot import isolation, wait_for
+
+    from distil_whisper_ros.ros import audio_subscriber as module
+
+    for name, value in isolation().items():
+        monkeypatch.setenv(name, value)
+    context = Context()
+    rclpy.init(context=context, domain_id=int(os.environ['ROS_DOMAIN_ID']))
+    node = rclpy.create_node('listener', context=context)
+    publisher = node.create_publisher(Audio, 'audio', module.QOS)
+    source = module.AudioSubscriber(node, settings_from({}), lambda problem: None)
+    sent = 0
+
+    def send(rate=16_000):
+        nonlocal sent
+        message = Audio(sample_rate=rate, channels=1, first_sample=sent)
+        message.data.extend([100] * 512)
+        message.header.stamp = node.get_clock().now().to_msg()
+        publisher.publish(message)
+        sent += 512
+
+    def open_after_a_good_message():
+        send()
+        time.sleep(0.02)
+        return source.health().open
+
+    try:
+        source.open()
+        source.open()
+        wait_for(open_after_a_good_message, 20, 'the first message')
+        send(rate=0)
+        send(rate=1)
+        raising = [RuntimeError('a fault in a callback')]
+        check = source.check_publisher
+
+        def fails():
+            if raising:
+                raise raising.pop()
+            check()
+
+        monkeypatch.setattr(source, 'check_publisher', fails)
+        wait_for(lambda: not raising, 5, 'the fault')
+        source.begin()
+        heard = []
+        wait_for(lambda: send() or heard.append(source.read()) or heard[-1], 5, 'a frame')
+        source.close()
+        source.close()
+        assert not source.health().open
+    finally:
+        source.close()
+        node.destroy_node()
+        rclpy.shutdown(context=context)

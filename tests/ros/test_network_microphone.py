@@ -5,13 +5,15 @@ from pathlib import Path
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
+from distil_whisper_ros.audio.sender_clock import SenderClock
 from distil_whisper_ros.audio.stream_source import Block, GONE, StreamSource
 from distil_whisper_ros.core.audio_format import FRAME_LENGTH
-from distil_whisper_ros.core.errors import DeviceError
+from distil_whisper_ros.core.errors import DeviceError, FormatError
 
 PIECE = 512
 
@@ -150,6 +152,136 @@ class TestStream:
         microphone.begin()
         *_, last = frames(microphone)
         assert abs(last.time - clock.now) < 1.0
+
+
+class TestBadBlocks:
+    """A block that is out of its limits is refused, and the next good one is heard."""
+
+    @pytest.mark.parametrize(
+        ('shape', 'rate', 'value'),
+        [
+            ((PIECE, 1), 0, 0.1),
+            ((PIECE, 1), 1, 0.1),
+            ((PIECE, 1), -16_000, 0.1),
+            ((PIECE, 1), 2**32 - 1, 0.1),
+            ((100_000, 1), 8_000, 0.1),
+            ((PIECE, 0), 16_000, 0.1),
+            ((PIECE, 65), 16_000, 0.1),
+            ((0, 1), 16_000, 0.1),
+            ((PIECE,), 16_000, 0.1),
+            ((PIECE, 1), 16_000, np.nan),
+            ((PIECE, 1), 16_000, np.inf),
+        ],
+    )
+    @pytest.mark.parametrize('earlier', [False, True])
+    def test_is_refused_and_forgotten(self, heard, shape, rate, value, earlier):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 2)
+        microphone.begin()
+        bad = np.full(shape, value, np.float32)
+        good = np.full((PIECE, 1), 0.1, np.float32)
+        if earlier and bad.size and rate == 16_000:
+            block = Block(good, rate, 1000.0, 2 * PIECE, bad)
+        else:
+            block = Block(bad, rate, 1000.0, 2 * PIECE)
+        with pytest.raises(FormatError):
+            microphone.push(block)
+        send(microphone, clock, 2 * PIECE, 10)
+        assert len(frames(microphone)) >= 11
+        assert microphone.health().open
+        assert microphone.health().lost == 0
+
+    @pytest.mark.parametrize('stamp', [-1.0, -1e30, 0.0, 1e30, float('inf'), float('nan'), None])
+    def test_a_stamp_that_cannot_be_is_ignored(self, heard, stamp):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 2, numbered=False)
+        microphone.begin()
+        frames(microphone)
+        samples = np.full((PIECE, 1), 0.1, np.float32)
+        for _ in range(5):
+            clock.now += PIECE / 16_000
+            microphone.push(Block(samples, 16_000, stamp))
+        got = frames(microphone)
+        assert len(got) == 5
+        assert all(abs(frame.time - clock.now) < 1 for frame in got)
+        assert microphone.health().lost == 0
+
+    def test_a_number_that_cannot_be_loses_no_more_than_the_time_that_passed(self, heard):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 2)
+        samples = np.full((PIECE, 1), 0.1, np.float32)
+        microphone.push(Block(samples, 16_000, clock.now, 2**64 - 1))
+        assert microphone.health().lost < 10
+
+
+class TestClocks:
+    """Whatever the clocks do, frames have the time at which they came."""
+
+    @pytest.mark.parametrize('numbered', [True, False])
+    @pytest.mark.parametrize('jump', [3600.0, -3600.0, 5.0, -5.0])
+    def test_a_sender_whose_clock_is_set(self, heard, jump, numbered):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0, 20, numbered=numbered)
+        microphone.begin()
+        frames(microphone)
+        for index in range(20, 60):
+            clock.now = 1000.0 + index * 0.032
+            send(microphone, clock, index * PIECE, offset=jump, numbered=numbered)
+            for frame in frames(microphone):
+                assert 0 <= clock.now - frame.time < 0.3
+        health = microphone.health()
+        assert (health.lost, health.restarts) == (0, 0)
+        assert health.problem == ''
+
+    def test_a_sender_whose_clock_runs_away_slowly(self, heard):
+        microphone, clock, _ = heard
+        send(microphone, clock, 0)
+        microphone.begin()
+        for index in range(1, 4000):  # two minutes, by which it gets 1.3 s ahead
+            send(microphone, clock, index * PIECE, offset=index * 0.032 * 0.01)
+            for frame in frames(microphone):
+                assert -0.2 < clock.now - frame.time < 0.3
+
+    def test_the_quickest_block_tells_the_difference(self):
+        clock, random = SenderClock(), np.random.default_rng(0)
+        for index in range(300):
+            stamp = index * 0.032
+            clock.follow(stamp + 7200, 50 + stamp + 0.01 + random.exponential(0.05))
+        assert clock.difference == pytest.approx(50 + 0.01 - 7200, abs=0.02)
+        assert clock.local(7200.0) == pytest.approx(50, abs=0.05)
+
+    def test_the_window_slides(self):
+        clock = SenderClock()
+        clock.follow(0.0, 10.0)
+        for index in range(1, 800):
+            clock.follow(index * 0.032, 11.0 + index * 0.032)
+        assert clock.difference == pytest.approx(11.0)
+        assert len(clock._differences) < 400
+
+    def test_the_offset_of_the_clock_is_told(self, heard):
+        microphone, clock, _ = heard
+        assert microphone.health().clock_offset is None
+        clock.now = 1000.0
+        ahead = time.time() - 1000.0 + 60.0
+        send(microphone, clock, 0, 5, offset=ahead)
+        assert microphone.health().clock_offset == pytest.approx(60, abs=2)
+
+
+def test_a_closed_source_tells_nothing_and_takes_nothing(heard):
+    microphone, clock, told = heard
+    send(microphone, clock, 0, 5)
+    microphone.close()
+    microphone.close()
+    clock.now += 60
+    told.clear()
+    assert microphone.health().problem == ''
+    send(microphone, clock, 5 * PIECE, 5)
+    assert not microphone.health().open
+    assert told == []
+    microphone.open()
+    microphone.open()
+    send(microphone, clock, 50 * PIECE, 5)
+    assert microphone.health().open
 
 
 @pytest.mark.skipif(

@@ -179,7 +179,13 @@ def build(source, notes, transcribe=said, voice_activity=None, **more) -> Recogn
     machine.update(lifecycle=Lifecycle.LOADING)
     machine.update(lifecycle=Lifecycle.INACTIVE)
     recognizer = Recognizer(
-        source, voice_activity or Loudness(), transcribe, notes, Scheduler(), machine, **more
+        source,
+        voice_activity or Loudness(),
+        transcribe,
+        notes,
+        Scheduler(notes.on_failure),
+        machine,
+        **more,
     )
     recognizer.start()
     machine.update(lifecycle=Lifecycle.ACTIVE)

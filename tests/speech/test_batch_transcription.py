@@ -31,10 +31,10 @@ class Model:
             raise self.error
         return said(utterance)
 
-    def together(self, utterances, settings, context):
+    def transcribe_batch(self, utterances, settings, context):
         return [self(each, settings, context) for each in utterances]
 
-    def fits_together(self, settings):
+    def can_batch(self, settings):
         return False
 
 

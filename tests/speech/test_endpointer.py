@@ -8,7 +8,7 @@ import pytest
 from distil_whisper_ros.core.audio_format import frame_count, FRAME_DURATION
 from distil_whisper_ros.core.settings import UtteranceSettings
 from distil_whisper_ros.core.types import Ending
-from distil_whisper_ros.speech.endpointer import Endpointer, ONSET_AGE
+from distil_whisper_ros.speech.endpointer import DELAY, Endpointer, ONSET_AGE
 
 FRAME = FRAME_DURATION
 SHORT = UtteranceSettings(
@@ -32,14 +32,14 @@ def run(script: str, settings=SHORT, pre_roll=0.0):
 @pytest.mark.parametrize(
     ('script', 'ending', 'frames'),
     [
-        ('_' * 30, Ending.NO_SPEECH, 20),
+        ('_' * 30, Ending.NO_SPEECH, 22),
         ('____SSSSSSSS_____', Ending.SILENCE, 17),
         ('SSSSSSSS____SSSS_____', Ending.SILENCE, 21),  # a pause that is too short
-        ('_S__S__S' * 4, Ending.NO_SPEECH, 20),  # clicks
+        ('_S__S__S' * 4, Ending.NO_SPEECH, 22),  # clicks
         ('S' * 60, Ending.MAX_DURATION, 40),
         ('_' * 10 + 'S' * 60, Ending.MAX_DURATION, 50),  # waiting does not count
         ('____SSSS' + 'h' * 60, Ending.MAX_DURATION, 44),  # lower is enough to go on
-        ('h' * 30, Ending.NO_SPEECH, 20),  # but not to begin
+        ('h' * 30, Ending.NO_SPEECH, 22),  # but not to begin
         ('___SSSSSSS', None, 10),
     ],
 )
@@ -128,7 +128,7 @@ def test_an_onset_that_goes_on_and_off_begins_where_frames_are_still_kept():
 def test_every_utterance_ends_within_its_frames(pattern):
     """Whatever voice activity says, again and again."""
     endpointer = Endpointer(SHORT)
-    most = frame_count(SHORT.wait_for_speech) + ONSET_AGE + frame_count(SHORT.max_duration)
+    most = frame_count(SHORT.wait_for_speech) + DELAY + ONSET_AGE + frame_count(SHORT.max_duration)
     for index in range(most + 1):
         if endpointer.step(pattern[index % len(pattern)]) is not None:
             return
@@ -136,9 +136,9 @@ def test_every_utterance_ends_within_its_frames(pattern):
 
 
 def test_speech_that_began_within_the_time_counts():
-    ending, frames, endpointer = run('_' * 19 + 'S' * 10 + '_' * 6)
+    ending, frames, endpointer = run('_' * 21 + 'S' * 10 + '_' * 6)
     assert ending is Ending.SILENCE
-    assert endpointer.speech_start == 19
+    assert endpointer.speech_start == 21
 
 
 def test_it_may_wait_for_ever():

@@ -3,10 +3,11 @@
 import threading
 import time
 
+import numpy as np
 import pytest
-from scripted import build, Notes, said, Script, SETTINGS
+from scripted import build, Notes, said, Script, SETTINGS, with_settings
 
-from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION
+from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH
 from distil_whisper_ros.core.errors import BusyError, DeviceError, InactiveError, ModelError
 from distil_whisper_ros.core.settings import settings_from
 from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, State
@@ -41,7 +42,7 @@ def test_an_utterance_from_top_to_bottom(make):
     assert transcript.utterance.speech_end == pytest.approx(29 * FRAME_DURATION)
     assert notes.states == [State.WAITING, State.HEARING, State.TRANSCRIBING, State.READY]
     assert notes.transcripts == [transcript]
-    assert source.ended.is_set()
+    assert source.ended.wait(5)
 
 
 def test_nobody_speaks(make):
@@ -232,3 +233,81 @@ def test_closing_ends_the_request_and_refuses_more(make):
     assert source.closed
     with pytest.raises(InactiveError):
         recognizer.record(SETTINGS)
+
+
+def cough_then(text: str):
+    """Return a transcriber whose first text is a guess, which the filter rejects."""
+    texts = []
+
+    def transcribe(utterance, *_):
+        texts.append(text)
+        probability = -3.0 if len(texts) == 1 else -0.1
+        return Hypothesis((Segment(text, 0.0, utterance.duration, probability, 0.01, 0.8),))
+
+    return transcribe
+
+
+def test_a_cough_does_not_end_the_request(make):
+    script = '_' * 2 + 'S' * 4 + '_' * 7 + 'S' * 15 + '_' * 10
+    recognizer, source, notes = make(script, cough_then('go forward'))
+    transcript = recognizer.record(with_settings(utterance__wait_for_speech=1.0)).result(5)
+    assert transcript.accepted
+    assert transcript.utterance.voiced == pytest.approx(15 * FRAME_DURATION)
+    assert [t.outcome for t in notes.transcripts] == [Outcome.REJECTED, Outcome.TRANSCRIBED]
+    assert notes.transcripts[0].id != notes.transcripts[1].id
+    assert recognizer._requests == []
+
+
+def test_after_the_time_to_wait_a_cough_ends_the_request(make):
+    script = '_' * 18 + 'S' * 4 + '_' * 30
+    recognizer, _, notes = make(script, cough_then('go forward'))
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.REJECTED
+    assert len(notes.transcripts) == 1
+
+
+def test_a_cough_and_then_nothing(make):
+    """The reply tells why the sound was no speech, and it is published once."""
+    recognizer, _, notes = make('S' * 4 + '_' * 40, cough_then('thanks'))
+    transcript = recognizer.record(SETTINGS).result(5)
+    assert transcript.outcome is Outcome.REJECTED
+    assert notes.transcripts == [transcript]
+
+
+def test_a_request_that_waits_on_can_be_canceled(make):
+    recognizer, _, notes = make('S' * 4 + '_' * 10 + '.', cough_then('thanks'))
+    request = recognizer.record(SETTINGS)
+    deadline = time.monotonic() + 5
+    while not notes.transcripts and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert recognizer.cancel(request)
+    assert request.result(5).outcome is Outcome.CANCELED
+
+
+def test_too_long_speech_is_cut_where_it_is_quietest(make):
+    """Nothing is lost or heard twice at the cut."""
+    script = Script('S' * 200 + '_' * 30)
+    quiet = 12  # frames before the end of the first part, there is a breath
+
+    class Breath(Script):
+        def read(self, wait_for=1):
+            frame = super().read(wait_for)
+            if frame and self._position in range(100 - quiet, 100 - quiet + 5):
+                return Frame(frame.samples * np.float32(0.3), frame.time)
+            return frame
+
+    source = Breath(script.script)
+    recognizer, _, notes = make('', said, source)
+    settings = with_settings(utterance__max_duration=100 * FRAME_DURATION)
+    recognizer.set_hands_free(lambda: settings)
+    deadline = time.monotonic() + 5
+    while recognizer.hands_free or len(notes.transcripts) < 3:
+        assert time.monotonic() < deadline, notes.failures
+        time.sleep(0.005)
+    heard = [t.utterance for t in notes.transcripts]
+    assert heard[0].ending is Ending.MAX_DURATION
+    assert abs(round(heard[0].duration / FRAME_DURATION) - (100 - quiet + 2)) <= 2
+    total = sum(len(each.samples) for each in heard)
+    assert total == (200 + 6) * FRAME_LENGTH
+    for before, after in zip(heard, heard[1:]):
+        assert after.time == pytest.approx(before.time + before.duration, abs=1e-6)

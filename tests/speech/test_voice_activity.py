@@ -5,7 +5,7 @@ import sys
 
 COUNT = """
 import os
-from distil_whisper_ros.vad import VoiceActivity
+from distil_whisper_ros.speech.voice_activity import VoiceActivity
 import numpy as np
 activity = VoiceActivity()
 before = len(os.listdir('/proc/self/task'))

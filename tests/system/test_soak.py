@@ -1,6 +1,6 @@
 """Hearing for long, hands-free: nothing is lost, and nothing is kept."""
 
-from soak import growth, MAY_GROW, soak
+from soak import growth, MAX_GROWTH, soak
 
 
 def test_twelve_minutes_leave_nothing_behind():
@@ -9,6 +9,6 @@ def test_twelve_minutes_leave_nothing_behind():
     assert sentences == 48
     assert transcripts >= sentences  # a sentence with a long pause is two
     memory, threads, files = growth(looks)
-    assert memory < MAY_GROW
+    assert memory < MAX_GROWTH
     assert threads <= 0
     assert files <= 0

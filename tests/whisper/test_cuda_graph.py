@@ -1,4 +1,4 @@
-"""What a GPU does, forced on the CPU: one shape for all tokens, and no look at them between."""
+"""The step of the CUDA graph, run on a CPU: one shape for all tokens, and no value is read."""
 
 import pytest
 from robot import MODEL, spoken
@@ -45,7 +45,7 @@ def test_the_tokens_are_those_of_greedy_decoding(transcriber, decoding):
         {'prompt': 'word ' * 400},
     ],
 )
-def test_also_with_a_prompt_with_little_room_and_several_at_once(transcriber, decoding, more):
+def test_also_with_a_prompt_with_few_tokens_and_in_a_batch(transcriber, decoding, more):
     batch = [
         spoken(text, 'en-us', 140)
         for text in ('Please bring the cup to Zorblax.', 'Turn left.', 'Go to the kitchen now.')
@@ -54,13 +54,13 @@ def test_also_with_a_prompt_with_little_room_and_several_at_once(transcriber, de
         alike(ours, eager)
 
 
-def test_the_strategy_is_chosen_and_windows_are_redone(transcriber, monkeypatch):
-    """With a margin of 0 texts loop: they are given up here too, and put right."""
+def test_the_decoder_is_used_and_the_fallback_works(transcriber, monkeypatch):
+    """With a margin of 0 texts loop: they are given up here too, and decoded again."""
     said = [Utterance.whole(samples) for samples, _ in utterances()[:30:3]]
     none = ModelSettings(id=str(MODEL), audio_context_margin=0.0)
     eager = [transcriber(each, none) for each in said]
     monkeypatch.setattr(
-        transcriber._whisper, 'captured', CudaGraphDecoder(transcriber._whisper.greedy)
+        transcriber._whisper, 'cuda_graph', CudaGraphDecoder(transcriber._whisper.greedy)
     )  # fmt: skip
     monkeypatch.setattr(GreedyDecoder, 'decode', None)
     ours = [transcriber(each, none) for each in said]
@@ -68,19 +68,19 @@ def test_the_strategy_is_chosen_and_windows_are_redone(transcriber, monkeypatch)
     assert any(each.redone for each in ours)
 
 
-def test_nothing_is_looked_at_in_a_step(transcriber, decoding):
+def test_a_step_reads_no_value(transcriber, decoding):
     """A graph cannot hold a step that reads a value or makes a shape of one."""
     whisper = transcriber._whisper
     with torch.inference_mode():
         states = whisper.encode(whisper.features([utterances()[0][0]], 160_000))
         decoding.decode(states, task(transcriber), JobContext())
-        step = decoding._rooms[1].step
-        with Looks():
+        step = decoding._steps[1].run
+        with NoReads():
             step()
 
 
-class Looks(TorchDispatchMode):
-    """Raises where the host would wait for a value."""
+class NoReads(TorchDispatchMode):
+    """Raise where the host would wait for a value."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         assert '_local_scalar_dense' not in str(func), 'a value is read'

@@ -1,4 +1,4 @@
-"""Our own decoding: the tokens of transformers' generation, one by one, on the whole set."""
+"""Greedy decoding: the same tokens as transformers' generation, on the whole set."""
 
 import jiwer
 import pytest
@@ -11,21 +11,21 @@ from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
-from distil_whisper_ros.whisper.audio_context import WHOLE
+from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
-from distil_whisper_ros.whisper.decoding.types import DecodingOptions, following_heads
+from distil_whisper_ros.whisper.decoding.types import alignment_heads, DecodingOptions
 from distil_whisper_ros.whisper.device import choose_dtype, choose_int8
-from distil_whisper_ros.whisper.transcriber import _prompt, Transcriber
+from distil_whisper_ros.whisper.transcriber import prompt_text, Transcriber
 
 
 def both(transcriber: Transcriber, samples, task: DecodingOptions):
-    """Return what our encoder and decoding, and what transformers' make of 30 s."""
+    """Return the results of the greedy decoder and of transformers' generation, for 30 s."""
     whisper = transcriber._whisper
-    features = whisper.features([samples], WHOLE)
+    features = whisper.features([samples], FULL_CONTEXT)
     with torch.inference_mode():
         (ours,) = whisper.greedy.decode(whisper.encode(features), task, JobContext())
         states = whisper.model.get_encoder()(features).last_hidden_state
-        (theirs,) = whisper.generation.decode(states, task, JobContext())
+        (theirs,) = whisper.transformers_decoder.decode(states, task, JobContext())
     return ours, theirs
 
 
@@ -34,13 +34,13 @@ def task(transcriber: Transcriber, **more) -> DecodingOptions:
     settings = ModelSettings(id=str(MODEL), **more)
     language = more.get('language', 'en')
     return DecodingOptions(
-        before=whisper.prompt(_prompt(settings)),
-        prefix=whisper.tokens.prefix(language, settings.task),
+        prompt=whisper.prompt_tokens(prompt_text(settings)),
+        prefix=whisper.special_tokens.prefix(language, settings.task),
         language=language if transcriber.multilingual else '',
-        name=settings.task,
-        room=settings.max_new_tokens,
+        task=settings.task,
+        max_tokens=settings.max_new_tokens,
         beam_width=1,
-        follow=True,
+        return_attention=True,
     )
 
 
@@ -49,7 +49,7 @@ def alike(ours, theirs) -> None:
     assert ours.log_probabilities == pytest.approx(theirs.log_probabilities, abs=0.01)
     assert ours.no_speech_probability == pytest.approx(theirs.no_speech_probability, abs=0.01)
     assert ours.attention.shape == theirs.attention.shape
-    # Where the room is used up, the last row is of no token.
+    # Without an end token, the last row belongs to no token.
     count = len(ours.tokens)
     mine, other = ours.attention[:, :count], theirs.attention[:, :count]
     torch.testing.assert_close(mine, other, atol=0.3, rtol=0.05)
@@ -72,7 +72,7 @@ def test_the_tokens_are_those_of_generate_on_the_whole_set(transcriber):
         {'prompt': 'word ' * 400},
     ],
 )
-def test_also_with_a_prompt_and_with_little_room(transcriber, more):
+def test_also_with_a_prompt_and_with_few_tokens(transcriber, more):
     for text in ('Please bring the cup to Zorblax.', 'Turn left at the end of the corridor.'):
         alike(*both(transcriber, spoken(text, 'en-us', 140), task(transcriber, **more)))
 
@@ -87,11 +87,11 @@ def test_also_in_other_languages(language, name):
     alike(*both(base, samples, task(base, language=language, task=name)))
 
 
-def test_several_at_once_are_as_one_by_one(transcriber):
+def test_a_batch_gives_the_same_texts(transcriber):
     said = [Utterance.whole(samples) for samples, _ in utterances()[:6]]
     settings = ModelSettings(id=str(MODEL))
     alone = [transcriber(each, settings) for each in said]
-    together = transcriber.together(said, settings)
+    together = transcriber.transcribe_batch(said, settings)
     assert [each.text for each in together] == [each.text for each in alone]
     for one, other in zip(alone, together):
         words, others = one.segments[0].words, other.segments[0].words
@@ -99,8 +99,8 @@ def test_several_at_once_are_as_one_by_one(transcriber):
         assert [w.start for w in words] == pytest.approx([w.start for w in others], abs=0.05)
 
 
-def test_int8_and_a_window_cost_no_words():
-    """Judged by the word error rate: rounding may change a token where two are as likely."""
+def test_int8_and_a_short_audio_context_cost_no_words():
+    """By word error rate: rounding can change a token where two are equally likely."""
     clips = utterances()
     normal = EnglishTextNormalizer()
     rates = {}
@@ -121,38 +121,38 @@ def test_int8_is_for_a_cpu():
     assert choose_int8('auto', torch.device('cpu'))
     assert not choose_int8('float32', torch.device('cpu'))
     assert not choose_int8('auto', torch.device('cuda'))
-    with pytest.raises(SettingError, match="model.dtype is 'int8', but that is for a CPU"):
+    with pytest.raises(SettingError, match="model.dtype is 'int8', but int8 is for a CPU"):
         choose_dtype('int8', torch.device('cuda:0'))
 
 
 def test_another_architecture_goes_through_transformers(transcriber, monkeypatch):
-    assert GreedyDecoder.fits(transcriber._whisper.model)
+    assert GreedyDecoder.supports(transcriber._whisper.model)
     monkeypatch.setattr(transcriber._whisper.model.config, 'scale_embedding', True)
-    assert not GreedyDecoder.fits(transcriber._whisper.model)
+    assert not GreedyDecoder.supports(transcriber._whisper.model)
 
 
-def test_heads_of_a_distilled_model_are_its_own(transcriber, monkeypatch):
-    assert following_heads(transcriber._whisper.model)
-    teacher = [[15, 3], [20, 1]]  # layers that a model of 4 has not
+def test_a_distilled_model_has_its_own_alignment_heads(transcriber, monkeypatch):
+    assert alignment_heads(transcriber._whisper.model)
+    teacher = [[15, 3], [20, 1]]  # layers that a model of 4 does not have
     monkeypatch.setattr(transcriber._whisper.model.generation_config, 'alignment_heads', teacher)
-    assert following_heads(transcriber._whisper.model) == {2: list(range(6)), 3: list(range(6))}
+    assert alignment_heads(transcriber._whisper.model) == {2: list(range(6)), 3: list(range(6))}
 
 
-def test_each_strategy_can_be_interrupted(transcriber):
+def test_each_decoder_can_be_aborted(transcriber):
     samples = utterances()[0][0]
     for beam_width in (1, 2):
         settings = ModelSettings(id=str(MODEL), beam_width=beam_width)
-        job = Job(Priority.PARTIAL, lambda turn: None)
-        worker = Scheduler()
-        turn, looks = JobContext(worker, job), []
+        job = Job(Priority.PARTIAL, lambda context: None)
+        scheduler = Scheduler()
+        context, checks = JobContext(scheduler, job), []
 
-        def check(turn=turn, looks=looks, job=job) -> None:
-            looks.append(1)
-            job.aborted = len(looks) > 4
-            JobContext.check(turn)
+        def check(context=context, checks=checks, job=job) -> None:
+            checks.append(1)
+            job.aborted = len(checks) > 4
+            JobContext.check(context)
 
-        turn.check = check
+        context.check = check
         with pytest.raises(JobAborted):
-            transcriber(Utterance.whole(samples), settings, turn)
-        assert len(looks) == 5
-        worker.close()
+            transcriber(Utterance.whole(samples), settings, context)
+        assert len(checks) == 5
+        scheduler.close()

@@ -9,7 +9,7 @@ from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 BASE = str(ROOT / 'models' / 'base')
-# language: what is said, words that must be heard, and words of its translation
+# language: the sentence, words of the text, and words of its translation
 SAID = {
     'de': (
         'Wie heißt du? Mein Name ist Peter, und ich wohne in Berlin.',
@@ -39,7 +39,7 @@ def test_the_language_is_detected(base, language):
 
 
 @pytest.mark.parametrize(('name', 'language'), [('german', 'de'), ('French', 'fr'), ('es', 'es')])
-def test_the_language_is_taken(base, name, language):
+def test_the_language_can_be_set(base, name, language):
     settings = ModelSettings(id=BASE, language=name)
     hypothesis = base(Utterance.whole(speech(language)), settings)
     assert hypothesis.language == language
@@ -54,7 +54,7 @@ def test_it_is_translated(base, language):
     assert SAID[language][2] in hypothesis.text
 
 
-def test_an_unknown_language_is_told(base):
+def test_an_unknown_language_is_refused(base):
     with pytest.raises(SettingError, match="model.language is 'klingon', but must be one of: en"):
         base(Utterance.whole(speech('en')), ModelSettings(id=BASE, language='klingon'))
 
@@ -67,18 +67,18 @@ def test_words_have_times_in_any_language(base):
     assert 0 < words[-1].start < len(speech('fr')) / RATE
 
 
-def test_several_at_once_give_the_same(base):
+def test_a_batch_gives_the_same_texts(base):
     """As on a GPU, where concurrent requests are one batch."""
     settings = ModelSettings(id=BASE, language='en')
     utterances = [Utterance.whole(speech('en')), Utterance.whole(spoken('Turn left.', 'en', 140))]
     alone = [base(each, settings).text for each in utterances]
-    assert [each.text for each in base.together(utterances, settings)] == alone
+    assert [each.text for each in base.transcribe_batch(utterances, settings)] == alone
 
 
-def test_the_node_takes_and_tells_the_language():
+def test_the_node_uses_and_publishes_the_language():
     quiet = {'audio__source': 'file', 'audio__file': '', 'autostart': True}
     with robot(model__id=BASE, **quiet) as (client, _):
-        client.wait_state('error')  # without a recording to hear; the model is there all the same
+        client.wait_state('error')  # without a recording; the model is loaded all the same
         for language, task, text in (
             ('', '', SAID['es'][1]),
             ('spanish', 'transcribe', SAID['es'][1]),

@@ -1,4 +1,4 @@
-"""Words: their times, their confidence, and the text they make."""
+"""Word timestamps and confidences."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,12 @@ from word_timestamps import confidences, curve, time_errors, utterance
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.command_matcher import match, plain
-from distil_whisper_ros.whisper.word_timestamps import token_times, warp, within_speech, words_of
+from distil_whisper_ros.whisper.word_timestamps import (
+    group_words,
+    token_times,
+    warp,
+    within_speech,
+)
 
 
 def test_each_word_starts_where_the_recordings_have_it(transcriber):
@@ -30,7 +35,7 @@ def test_words_are_those_of_the_text(transcriber):
     assert starts == sorted(starts)
 
 
-def test_times_count_from_the_utterance_also_behind_a_cut(transcriber):
+def test_times_count_from_the_utterance_also_after_a_cut(transcriber):
     before = np.concatenate([samples for name, (samples, _) in speech().items() if 'vox' in name])
     settings = ModelSettings(id=str(MODEL), segment_length=20.0)
     hypothesis = transcriber(utterance(np.concatenate((before, goforward()))), settings)
@@ -42,7 +47,7 @@ def test_times_count_from_the_utterance_also_behind_a_cut(transcriber):
     assert starts == sorted(starts)
 
 
-def test_they_can_be_left_out(transcriber):
+def test_word_timestamps_can_be_switched_off(transcriber):
     settings = ModelSettings(id=str(MODEL), word_timestamps=False)
     hypothesis = transcriber(Utterance.whole(goforward()), settings)
     assert hypothesis.text == 'Go forward 10 meters.'
@@ -50,9 +55,9 @@ def test_they_can_be_left_out(transcriber):
 
 
 def test_confidence_is_calibrated(transcriber, monkeypatch):
-    """Words of about that confidence are right about that often: see benchmarks/word_timestamps.py."""
-    monkeypatch.setattr('words.RATIOS', (None, 10, 0))
-    monkeypatch.setattr('words.SENTENCES', ())
+    """Words of a confidence are right about that often: see benchmarks/word_timestamps.py."""
+    monkeypatch.setattr('word_timestamps.RATIOS', (None, 10, 0))
+    monkeypatch.setattr('word_timestamps.SENTENCES', ())
     values, right = confidences(transcriber)
     _, error = curve(values, right)
     assert error < 0.15
@@ -80,10 +85,12 @@ def test_words_of_tokens():
     def decode(tokens):
         return ''.join(pieces[token] for token in tokens)
 
-    found = words_of(range(len(pieces)), decode, spaces=True)
+    found = group_words(range(len(pieces)), decode, spaces=True)
     assert [text for text, _, _ in found] == ['Go', 'forward,', '"ten"', 'meters.']
     assert found[1][1:] == (1, 4)
-    chinese = words_of(range(3), lambda tokens: ''.join('前进。'[t] for t in tokens), spaces=False)
+    chinese = group_words(
+        range(3), lambda tokens: ''.join('前进。'[t] for t in tokens), spaces=False
+    )
     assert [text for text, _, _ in chinese] == ['前', '进。']
 
 

@@ -1,1 +1,1 @@
-"""The ways of decoding: greedy, CUDA graph, speculative, and transformers itself."""
+"""The decoders: greedy, CUDA graph, speculative, and transformers' own generation."""

@@ -1,9 +1,10 @@
-"""Greedy decoding for a GPU: one token is one CUDA graph, and nobody waits for it.
+"""Greedy decoding on a GPU with a CUDA graph.
 
-Token by token a GPU is faster than Python can ask for its kernels. So the step has one shape for
-all tokens (caches of full length with masks, the position in a tensor), chooses its token itself,
-and is captured once as a graph: to replay it takes one call. The host looks only each few tokens
-whether all texts have ended. Without a GPU the same step runs as it is, which is how it is tested.
+Token by token a GPU is faster than Python can launch its kernels. So the decoding step has one
+shape for all tokens (caches of full length with masks, the position in a tensor), selects its
+token itself, and is captured once as a CUDA graph. Each decoding step replays the graph; the host
+synchronizes every 4 tokens, to see whether all texts have ended. Without a GPU the same step runs
+directly, which is how it is tested.
 """
 
 from collections.abc import Callable
@@ -13,149 +14,152 @@ import torch
 from torch.nn import functional
 
 from ...core.scheduler import JobContext
-from .fallback import is_hopeless
-from .greedy import DOUBT, GreedyDecoder, State
+from .fallback import should_give_up
+from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
 from .types import DecodingOptions, DecodingResult
 
-LOOK = 4  # tokens from look to look: each look waits for the GPU
+SYNC_INTERVAL = 4  # tokens between two synchronizations with the GPU
 Step = Callable[[], None]
 
 
 class CudaGraphDecoder:
-    """Decodes like Greedy, with its layers."""
+    """Decode as a GreedyDecoder does, with its layers, by a CUDA graph."""
 
     def __init__(self, greedy: GreedyDecoder) -> None:
+        """Use the weights of `greedy`; graphs are captured when they are first needed."""
         self._greedy = greedy
-        self._rooms: dict[int, _Room] = {}  # by the texts at once
+        self._steps: dict[int, StaticStep] = {}  # by batch size
 
     def decode(
-        self, states: torch.Tensor, task: DecodingOptions, turn: JobContext
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
-        """Decode each of the encoder's states, shape (batch, positions, width)."""
+        """Decode encoder states of shape (batch, positions, d_model); raise JobAborted."""
         greedy = self._greedy
-        start, room = greedy.start(task)
-        place = self._room(states)
-        state = greedy.begin(states, len(start) + room)
+        start, max_tokens = greedy.start(options)
+        step = self._step(states)
+        cache = greedy.new_cache(states, len(start) + max_tokens)
         first = torch.tensor([start] * len(states), device=states.device)
-        hidden = greedy.step(first, state, task.follow)
-        silence = greedy.silence(hidden, task)
-        place.take(state, *greedy.choose(greedy.logits(hidden[:, -1]), first=True))
+        hidden = greedy.forward(first, cache, options.return_attention)
+        no_speech = greedy.no_speech_probabilities(hidden, options)
+        step.begin(cache, *greedy.select(greedy.logits(hidden[:, -1]), first=True))
         count = 1
-        while count < room:
-            turn.check()
-            place.step()
+        while count < max_tokens:
+            context.check()
+            step.run()
             count += 1
-            if count % LOOK == 0 and place.ended(count):
+            if count % SYNC_INTERVAL == 0 and step.ended(count):
                 break
-            if task.doubt and count % DOUBT == 0 and place.hopeless(count):
+            if options.give_up_early and count % GIVE_UP_INTERVAL == 0 and step.failing(count):
                 break
-        ids, values = place.said(count)
-        if task.follow:
-            place.give_queries(state, count - 1)
-        return greedy.results(state, ids, values, silence, task)
+        ids, values = step.output(count)
+        if options.return_attention:
+            step.copy_queries(cache, count - 1)
+        return greedy.results(cache, ids, values, no_speech, options)
 
-    def _room(self, states: torch.Tensor) -> '_Room':
+    def _step(self, states: torch.Tensor) -> 'StaticStep':
         rows = len(states)
-        if rows not in self._rooms:
-            self._rooms[rows] = _Room(self._greedy, states)
-        return self._rooms[rows]
+        if rows not in self._steps:
+            self._steps[rows] = StaticStep(self._greedy, states)
+        return self._steps[rows]
 
 
-class _Room:
-    """The memory of a step, which stays where it is, and the step itself."""
+class StaticStep:
+    """One decoding step in memory that does not move, as a CUDA graph needs it."""
 
     def __init__(self, greedy: GreedyDecoder, states: torch.Tensor) -> None:
+        """Allocate memory for the batch size of `states`, and capture the graph."""
         self._greedy = greedy
-        rows, longest, device = len(states), greedy.longest, states.device
-        # What greedy decoding allocates for each text, once; zeros, since masked rows are read.
-        audio = states.new_zeros(rows, greedy.hears, states.shape[2])
-        self._state = greedy.begin(audio, longest)
-        for cache in (*self._state.keys, *self._state.values):
-            cache.zero_()
-        self._heard = torch.zeros(1, dtype=torch.long, device=device)
-        self._audio_places = torch.arange(greedy.hears, device=device)
+        rows, device = len(states), states.device
+        length, positions = greedy.max_target_positions, greedy.max_source_positions
+        self._cache = greedy.new_cache(states.new_zeros(rows, positions, states.shape[2]), length)
+        for cache in (*self._cache.self_keys, *self._cache.self_values):
+            cache.zero_()  # masked rows are read too
+        self._audio_length = torch.zeros(1, dtype=torch.long, device=device)
+        self._audio_positions = torch.arange(positions, device=device)
         self._token = torch.zeros(rows, 1, dtype=torch.long, device=device)
-        self._place = torch.zeros(1, dtype=torch.long, device=device)
-        self._places = torch.arange(longest, device=device)
-        self._tokens = torch.zeros(rows, longest, dtype=torch.long, device=device)
-        self._scores = torch.zeros(rows, longest, device=device)
+        self._position = torch.zeros(1, dtype=torch.long, device=device)
+        self._positions = torch.arange(length, device=device)
+        self._tokens = torch.zeros(rows, length, dtype=torch.long, device=device)
+        self._scores = torch.zeros(rows, length, device=device)
         self._queries = {
-            layer: states.new_zeros(rows, len(heads), longest, greedy.layers[layer].heads.width)
-            for layer, heads in greedy.heads.items()
+            layer: states.new_zeros(rows, len(heads), length, greedy.layers[layer].heads.width)
+            for layer, heads in greedy.alignment_heads.items()
         }
-        self._begun = 0
-        self.step: Step = self._run if device.type != 'cuda' else captured(self._run)
+        self._first = 0
+        self.run: Step = self._run if device.type != 'cuda' else capture_graph(self._run)
 
-    def take(self, state: State, chosen: torch.Tensor, scores: torch.Tensor) -> None:
-        """Begin with the state behind the start, and the first token."""
-        self._begun = state.length
+    def begin(self, cache: DecoderCache, chosen: torch.Tensor, scores: torch.Tensor) -> None:
+        """Copy the decoder cache of the start, and set the text's first token."""
+        self._first = cache.length
         for mine, other in (
-            *zip(self._state.keys, state.keys),
-            *zip(self._state.values, state.values),
+            *zip(self._cache.self_keys, cache.self_keys),
+            *zip(self._cache.self_values, cache.self_values),
         ):
-            mine[:, :, : state.length] = other[:, :, : state.length]
-        for mine, other in zip(self._state.audio, state.audio):
-            for part, its in zip(mine, other):
-                part[:, :, : its.shape[2]] = its
-        self._heard.fill_(state.audio[0][0].shape[2])
-        self._place.fill_(state.length)
+            mine[:, :, : cache.length] = other[:, :, : cache.length]
+        for mine, other in zip(self._cache.cross, cache.cross):
+            for target, source in zip(mine, other):
+                target[:, :, : source.shape[2]] = source
+        self._audio_length.fill_(cache.cross[0][0].shape[2])
+        self._position.fill_(cache.length)
         self._token.copy_(chosen[:, None])
-        self._tokens[:, state.length] = chosen
-        self._scores[:, state.length] = scores
+        self._tokens[:, cache.length] = chosen
+        self._scores[:, cache.length] = scores
 
     def _run(self) -> None:
-        """Take the newest token, and choose the next: without a look at any value."""
-        greedy, place = self._greedy, self._place
-        said = (self._places <= place)[None]
-        heard = (self._audio_places < self._heard)[None]
-        x = greedy.embed(self._token, place)
+        """Append the newest token and select the next one, without reading a value."""
+        greedy, position = self._greedy, self._position
+        token_mask = (self._positions <= position)[None]
+        audio_mask = (self._audio_positions < self._audio_length)[None]
+        x = greedy.embed(self._token, position)
         for index, layer in enumerate(greedy.layers):
-            query, key, value = layer.heads.split(layer.qkv(layer.norms[0](x)), 3)
-            keys, values = self._state.keys[index], self._state.values[index]
-            keys.index_copy_(2, place, key)
-            values.index_copy_(2, place, value)
-            attended = functional.scaled_dot_product_attention(query, keys, values, said)
-            x = x + layer.own_out(layer.heads.join(attended))
-            (query,) = layer.heads.split(layer.query(layer.norms[1](x)), 1)
-            if index in greedy.heads:
-                self._queries[index].index_copy_(2, place, query[:, greedy.heads[index]])
-            audio = self._state.audio[index]
-            attended = functional.scaled_dot_product_attention(query, *audio, heard)
-            x = x + layer.other_out(layer.heads.join(attended))
-            x = x + layer.down(layer.activation(layer.up(layer.norms[2](x))))
-        chosen, scores = greedy.choose(greedy.logits(greedy.norm(x))[:, 0])
-        place += 1
+            query, key, value = layer.heads.split(layer.self_qkv(layer.self_norm(x)), 3)
+            keys, values = self._cache.self_keys[index], self._cache.self_values[index]
+            keys.index_copy_(2, position, key)
+            values.index_copy_(2, position, value)
+            attention = functional.scaled_dot_product_attention(query, keys, values, token_mask)
+            x = x + layer.self_out(layer.heads.join(attention))
+            (query,) = layer.heads.split(layer.cross_query(layer.cross_norm(x)), 1)
+            if index in greedy.alignment_heads:
+                heads = greedy.alignment_heads[index]
+                self._queries[index].index_copy_(2, position, query[:, heads])
+            cross = self._cache.cross[index]
+            attention = functional.scaled_dot_product_attention(query, *cross, audio_mask)
+            x = x + layer.cross_out(layer.heads.join(attention))
+            x = x + layer.fc2(layer.activation(layer.fc1(layer.final_norm(x))))
+        chosen, scores = greedy.select(greedy.logits(greedy.norm(x))[:, 0])
+        position += 1
         self._token.copy_(chosen[:, None])
-        self._tokens.index_copy_(1, place, chosen[:, None])
-        self._scores.index_copy_(1, place, scores[:, None])
+        self._tokens.index_copy_(1, position, chosen[:, None])
+        self._scores.index_copy_(1, position, scores[:, None])
 
     def ended(self, count: int) -> bool:
-        """Return whether all of the texts' first `count` tokens have an end."""
-        said = self._tokens[:, self._begun : self._begun + count]
-        return bool((said == self._greedy.end).any(1).all())
+        """Return whether each text has an end token among its first `count` tokens."""
+        tokens = self._tokens[:, self._first : self._first + count]
+        return bool((tokens == self._greedy.end).any(1).all())
 
-    def said(self, count: int) -> tuple[list[list[int]], list[list[float]]]:
-        """Return the first `count` tokens and their log probabilities."""
-        part = slice(self._begun, self._begun + count)
+    def output(self, count: int) -> tuple[list[list[int]], list[list[float]]]:
+        """Return the first `count` tokens of each text and their log probabilities."""
+        part = slice(self._first, self._first + count)
         return self._tokens[:, part].tolist(), self._scores[:, part].tolist()
 
-    def hopeless(self, count: int) -> bool:
+    def failing(self, count: int) -> bool:
         """Return whether all texts look like failures."""
-        return all(is_hopeless(*row) for row in zip(*self.said(count)))
+        return all(should_give_up(*row) for row in zip(*self.output(count)))
 
-    def give_queries(self, state: State, count: int) -> None:
-        """Add to the state what the attention to the audio needs of `count` steps."""
+    def copy_queries(self, cache: DecoderCache, count: int) -> None:
+        """Append the queries of `count` steps to a decoder cache, for word timestamps."""
         for index, queries in self._queries.items():
-            state.queries[index].append(queries[:, :, self._begun : self._begun + count])
+            part = queries[:, :, self._first : self._first + count]
+            cache.cross_queries[index].append(part)
 
 
-def captured(run: Step) -> Step:
-    """Return the step as a CUDA graph; its memory must stay where it is.
+def capture_graph(run: Step) -> Step:
+    """Return a function that replays `run` as a CUDA graph; its memory must not move.
 
-    Where a graph cannot be made of it, the step stays as it is.
+    Where capturing fails, warn and return `run` itself.
     """
     try:
-        # Kernels choose and allocate what they need in their first runs: no graph can hold that.
+        # In their first runs kernels choose algorithms and allocate, which a graph cannot hold.
         aside = torch.cuda.Stream()
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -166,6 +170,6 @@ def captured(run: Step) -> Step:
         with torch.cuda.graph(graph):
             run()
     except RuntimeError as error:
-        warnings.warn(f'decoding is not captured as a CUDA graph: {error}', stacklevel=2)
+        warnings.warn(f'decoding runs without a CUDA graph: {error}', stacklevel=2)
         return run
     return graph.replay

@@ -1,10 +1,10 @@
-"""Our own greedy decoding of a Whisper: the tokens of transformers' generation, and less work.
+"""Greedy decoding of a Whisper: the same tokens as transformers' generation, with less overhead.
 
-For one token at a time the arithmetic is small, and most of `model.generate` is overhead: here the
-queries, keys and values are one product, the keys and values of the audio are computed once, the
-caches are allocated once, and on a CPU every product, that with the vocabulary included, may be in
-dynamic int8. The probabilities of the tokens and the attention to the audio are by-products, for
-which transformers would need a second pass.
+For one token at a time the arithmetic is small, and most of `model.generate` is overhead. Here
+the queries, keys and values are one product, the keys and values of the audio are computed once,
+the decoder cache is allocated once, and on a CPU every product, including the vocabulary's, can
+run in dynamic int8. Token probabilities and the attention to the audio are by-products, for which
+transformers would need a second pass.
 """
 
 from collections.abc import Sequence
@@ -17,70 +17,74 @@ from torch.nn import functional
 
 from ...core.scheduler import JobContext
 from ..attention import Heads
-from ..quantization import product
+from ..quantization import fused_linear
 from ..special_tokens import SpecialTokens
-from .fallback import is_hopeless
+from .fallback import should_give_up
 from .types import DecodingOptions, DecodingResult
 
-DOUBT = 16  # tokens after which a text is looked at
+GIVE_UP_INTERVAL = 16  # tokens between two checks whether to give up
 
 
 class _Layer:
     """One layer of the decoder."""
 
     def __init__(self, layer: Any, int8: bool) -> None:
-        own, other = layer.self_attn, layer.encoder_attn
+        own, cross = layer.self_attn, layer.encoder_attn
         self.heads = Heads(own)
-        self.qkv = product((own.q_proj, own.k_proj, own.v_proj), int8)
-        self.own_out = product((own.out_proj,), int8)
-        self.query = product((other.q_proj,), int8)
-        self.audio = product((other.k_proj, other.v_proj), int8)
-        self.other_out = product((other.out_proj,), int8)
-        self.up, self.down = product((layer.fc1,), int8), product((layer.fc2,), int8)
-        self.norms = (
-            layer.self_attn_layer_norm,
-            layer.encoder_attn_layer_norm,
-            layer.final_layer_norm,
-        )
+        self.self_qkv = fused_linear((own.q_proj, own.k_proj, own.v_proj), int8)
+        self.self_out = fused_linear((own.out_proj,), int8)
+        self.cross_query = fused_linear((cross.q_proj,), int8)
+        self.cross_key_value = fused_linear((cross.k_proj, cross.v_proj), int8)
+        self.cross_out = fused_linear((cross.out_proj,), int8)
+        self.fc1, self.fc2 = fused_linear((layer.fc1,), int8), fused_linear((layer.fc2,), int8)
+        self.self_norm = layer.self_attn_layer_norm
+        self.cross_norm = layer.encoder_attn_layer_norm
+        self.final_norm = layer.final_layer_norm
         self.activation = layer.activation_fn
 
 
 @dataclass
-class State:
-    """What decoding keeps from token to token."""
+class DecoderCache:
+    """The keys and values that decoding keeps from token to token, by layer."""
 
-    keys: list[torch.Tensor]
-    values: list[torch.Tensor]
-    audio: list[tuple[torch.Tensor, torch.Tensor]]
-    queries: list[list[torch.Tensor]]
-    """For each layer that follows the audio, the queries of its heads at each step."""
+    self_keys: list[torch.Tensor]
+    """Of the tokens, shape (batch, heads, maximum length, width)."""
+    self_values: list[torch.Tensor]
+    cross: list[tuple[torch.Tensor, torch.Tensor]]
+    """Keys and values of the audio, shape (batch, heads, positions, width)."""
+    cross_queries: list[list[torch.Tensor]]
+    """Queries of the alignment heads at each step, shape (batch, heads, tokens, width)."""
     length: int = 0
+    """Number of tokens in it."""
 
 
 class GreedyDecoder:
-    """Decodes with the weights of a WhisperForConditionalGeneration."""
+    """Decode greedily with the weights of a WhisperForConditionalGeneration."""
 
     def __init__(
-        self, model: Any, tokens: SpecialTokens, heads: dict[int, list[int]], int8: bool = False
+        self, model: Any, special: SpecialTokens, heads: dict[int, list[int]], int8: bool = False
     ) -> None:
-        """`heads` are those that follow the audio, by layer."""
+        """Take the weights of `model`; with `int8`, quantize its linear layers.
+
+        `heads` are the alignment heads, as layer: heads.
+        """
         decoder = model.get_decoder()
-        self._special, self.end = tokens, tokens.end
-        self._tokens, self._positions = decoder.embed_tokens, decoder.embed_positions.weight
+        self._special, self.end = special, special.end
+        self._embeddings, self._positions = decoder.embed_tokens, decoder.embed_positions.weight
         self.layers = [_Layer(layer, int8) for layer in decoder.layers]
         self.norm = decoder.layer_norm
-        self._vocabulary = product((model.proj_out,), int8)
-        self.heads = heads
-        self.longest = model.config.max_target_positions
-        self.hears = model.config.max_source_positions
+        self._vocabulary = fused_linear((model.proj_out,), int8)
+        self.alignment_heads = heads
+        self.max_target_positions = model.config.max_target_positions
+        self.max_source_positions = model.config.max_source_positions
         generation = model.generation_config
         size, device = model.config.vocab_size, self._positions.device
-        self._forbidden = mask(generation.suppress_tokens, size, device)
-        self._forbidden_first = mask(generation.begin_suppress_tokens, size, device)
+        self._suppressed = suppression(generation.suppress_tokens, size, device)
+        self._suppressed_first = suppression(generation.begin_suppress_tokens, size, device)
 
     @staticmethod
-    def fits(model: Any) -> bool:
-        """Return whether the model is built as this decoder expects."""
+    def supports(model: Any) -> bool:
+        """Return whether the model has the architecture that this decoder implements."""
         decoder = model.get_decoder()
         scaled = getattr(model.config, 'scale_embedding', False)
         return type(model).__name__ == 'WhisperForConditionalGeneration' and not (
@@ -88,160 +92,181 @@ class GreedyDecoder:
         )
 
     def decode(
-        self, states: torch.Tensor, task: DecodingOptions, turn: JobContext
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
-        """Decode each of the encoder's states, shape (batch, positions, width)."""
-        start, room = self.start(task)
-        state = self.begin(states, len(start) + room)
+        """Decode encoder states of shape (batch, positions, d_model); raise JobAborted."""
+        start, max_tokens = self.start(options)
+        cache = self.new_cache(states, len(start) + max_tokens)
         first = torch.tensor([start] * len(states), device=states.device)
-        hidden = self.step(first, state, task.follow)
-        silence = self.silence(hidden, task)
+        hidden = self.forward(first, cache, options.return_attention)
+        no_speech = self.no_speech_probabilities(hidden, options)
         tokens: list[torch.Tensor] = []
         scores: list[torch.Tensor] = []
-        done = torch.zeros(len(states), dtype=torch.bool, device=states.device)
-        for index in range(room):
-            turn.check()
-            chosen, scored = self.choose(self.logits(hidden[:, -1]), first=not index)
+        ended = torch.zeros(len(states), dtype=torch.bool, device=states.device)
+        for index in range(max_tokens):
+            context.check()
+            chosen, scored = self.select(self.logits(hidden[:, -1]), first=not index)
             tokens.append(chosen)
             scores.append(scored)
-            done = done | (chosen == self.end)
-            if bool(done.all()):
+            ended = ended | (chosen == self.end)
+            if bool(ended.all()):
                 break
-            if task.doubt and index % DOUBT == DOUBT - 1 and _all_hopeless(tokens, scores):
+            check = options.give_up_early and index % GIVE_UP_INTERVAL == GIVE_UP_INTERVAL - 1
+            if check and _all_give_up(tokens, scores):
                 break
-            if index + 1 < room:
-                hidden = self.step(chosen[:, None], state, task.follow)
+            if index + 1 < max_tokens:
+                hidden = self.forward(chosen[:, None], cache, options.return_attention)
         ids, values = torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist()
-        return self.results(state, ids, values, silence, task)
+        return self.results(cache, ids, values, no_speech, options)
 
-    # The parts of decoding, which speculative decoding puts together in another way
+    # The steps of decoding, which the CUDA graph and speculative decoders combine differently
 
-    def start(self, task: DecodingOptions) -> tuple[list[int], int]:
-        """Return the tokens before the text, and the most that it may have itself."""
-        start = [*task.before, *task.prefix]
-        return start, max(1, min(task.room, self.longest - len(start)))
+    def start(self, options: DecodingOptions) -> tuple[list[int], int]:
+        """Return the tokens before the text, and the maximum number of tokens of the text."""
+        start = [*options.prompt, *options.prefix]
+        return start, max(1, min(options.max_tokens, self.max_target_positions - len(start)))
 
-    def silence(self, hidden: torch.Tensor, task: DecodingOptions) -> torch.Tensor:
-        """Return the no-speech probabilities, shape (batch,), from the states of the start."""
-        return self.logits(hidden[:, len(task.before)]).softmax(-1)[:, self._special.no_speech]
+    def no_speech_probabilities(
+        self, hidden: torch.Tensor, options: DecodingOptions
+    ) -> torch.Tensor:
+        """Return the no-speech probabilities, shape (batch,).
 
-    def choose(
+        `hidden` are the hidden states of the start, shape (batch, tokens, d_model).
+        """
+        logits = self.logits(hidden[:, len(options.prompt)])
+        return logits.softmax(-1)[:, self._special.no_speech]
+
+    def select(
         self, logits: torch.Tensor, first: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the likeliest allowed tokens, and their log probabilities, shape (rows,)."""
-        allowed = logits + self._forbidden
+        """Return the most likely tokens that are not suppressed, and their log probabilities.
+
+        `logits` has the shape (rows, vocabulary), both results (rows,). `first` tells whether the
+        token is the text's first one, for which more tokens are suppressed.
+        """
+        allowed = logits + self._suppressed
         if first:
-            allowed = allowed + self._forbidden_first
+            allowed = allowed + self._suppressed_first
         chosen = allowed.argmax(-1)
         return chosen, logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)
 
     def results(
         self,
-        state: State,
+        cache: DecoderCache,
         ids: list[list[int]],
         values: list[list[float]],
-        silence: torch.Tensor,
-        task: DecodingOptions,
+        no_speech: torch.Tensor,
+        options: DecodingOptions,
     ) -> list[DecodingResult]:
-        """Return what was decoded: the tokens and log probabilities up to the end of each row."""
-        begun = len(task.before) + len(task.prefix)
-        attention = self._attention(state) if task.follow else None
+        """Return a result for each row of the batch, up to its end token.
+
+        `ids` and `values` are the tokens and log probabilities of each row.
+        """
+        begin = len(options.prompt) + len(options.prefix)
+        attention = self._attention(cache) if options.return_attention else None
         results = []
-        for row, (its_ids, its_values) in enumerate(zip(ids, values)):
-            count = its_ids.index(self.end) if self.end in its_ids else len(its_ids)
-            followed = None
+        for row, (row_ids, row_values) in enumerate(zip(ids, values)):
+            count = row_ids.index(self.end) if self.end in row_ids else len(row_ids)
+            row_attention = None
             if attention is not None:
-                followed = attention[row, :, begun - 1 : begun + count]
-                if followed.shape[1] <= count:  # the end did not come: its row is the last one's
-                    followed = torch.cat((followed, followed[:, -1:]), 1)
+                row_attention = attention[row, :, begin - 1 : begin + count]
+                if row_attention.shape[1] <= count:
+                    # Without an end token, the last row stands for the end of the text.
+                    row_attention = torch.cat((row_attention, row_attention[:, -1:]), 1)
             results.append(
                 DecodingResult(
-                    its_ids[:count],
-                    its_values[: count + 1],
-                    float(silence[row]),
-                    self.end in its_ids,
-                    followed,
+                    row_ids[:count],
+                    row_values[: count + 1],
+                    float(no_speech[row]),
+                    self.end in row_ids,
+                    row_attention,
                 )
             )
         return results
 
-    def begin(self, states: torch.Tensor, length: int) -> State:
-        """Return an empty state for so many tokens."""
+    def new_cache(self, states: torch.Tensor, length: int) -> DecoderCache:
+        """Return a decoder cache for `length` tokens, with the keys and values of the audio."""
         rows = len(states)
-        audio, keys, values = [], [], []
+        cross, keys, values = [], [], []
         for layer in self.layers:
-            key, value = layer.heads.split(layer.audio(states), 2)
-            audio.append((key.contiguous(), value.contiguous()))
+            key, value = layer.heads.split(layer.cross_key_value(states), 2)
+            cross.append((key.contiguous(), value.contiguous()))
             shape = (rows, layer.heads.count, length, layer.heads.width)
             keys.append(states.new_empty(shape))
             values.append(states.new_empty(shape))
-        return State(keys, values, audio, [[] for _ in self.layers])
+        return DecoderCache(keys, values, cross, [[] for _ in self.layers])
 
-    def step(self, tokens: torch.Tensor, state: State, follow: bool) -> torch.Tensor:
-        """Take tokens, shape (batch, length); return the hidden states of each."""
-        begin, count = state.length, tokens.shape[1]
+    def forward(
+        self, tokens: torch.Tensor, cache: DecoderCache, keep_queries: bool
+    ) -> torch.Tensor:
+        """Append tokens to the cache; return their hidden states.
+
+        `tokens` has the shape (batch, length), the result (batch, length, d_model). With
+        `keep_queries` the queries of the alignment heads are kept, for word timestamps.
+        """
+        begin, count = cache.length, tokens.shape[1]
         mask = None
-        if begin and count > 1:  # torch's own causal mask begins at the first key
+        if begin and count > 1:  # PyTorch's own causal mask begins at the first key
             mask = torch.ones(count, begin + count, dtype=torch.bool, device=tokens.device)
             mask = mask.tril(begin)
         x = self.embed(tokens, slice(begin, begin + count))
         for index, layer in enumerate(self.layers):
-            query, key, value = layer.heads.split(layer.qkv(layer.norms[0](x)), 3)
-            keys, values = state.keys[index], state.values[index]
+            query, key, value = layer.heads.split(layer.self_qkv(layer.self_norm(x)), 3)
+            keys, values = cache.self_keys[index], cache.self_values[index]
             keys[:, :, begin : begin + count] = key
             values[:, :, begin : begin + count] = value
-            attended = functional.scaled_dot_product_attention(
+            attention = functional.scaled_dot_product_attention(
                 query,
                 keys[:, :, : begin + count],
                 values[:, :, : begin + count],
                 mask,
                 is_causal=count > 1 and not begin,
             )
-            x = x + layer.own_out(layer.heads.join(attended))
-            (query,) = layer.heads.split(layer.query(layer.norms[1](x)), 1)
-            if follow and index in self.heads:
-                state.queries[index].append(query[:, self.heads[index]])
-            attended = functional.scaled_dot_product_attention(query, *state.audio[index])
-            x = x + layer.other_out(layer.heads.join(attended))
-            x = x + layer.down(layer.activation(layer.up(layer.norms[2](x))))
-        state.length += count
+            x = x + layer.self_out(layer.heads.join(attention))
+            (query,) = layer.heads.split(layer.cross_query(layer.cross_norm(x)), 1)
+            if keep_queries and index in self.alignment_heads:
+                cache.cross_queries[index].append(query[:, self.alignment_heads[index]])
+            attention = functional.scaled_dot_product_attention(query, *cache.cross[index])
+            x = x + layer.cross_out(layer.heads.join(attention))
+            x = x + layer.fc2(layer.activation(layer.fc1(layer.final_norm(x))))
+        cache.length += count
         return self.norm(x)
 
     def embed(self, tokens: torch.Tensor, positions: slice | torch.Tensor) -> torch.Tensor:
-        """Return the vectors of tokens at positions, shape (batch, length, width)."""
-        return self._tokens(tokens) + self._positions[positions]
+        """Return the embeddings of tokens at positions, shape (batch, length, d_model)."""
+        return self._embeddings(tokens) + self._positions[positions]
 
-    def rewind(self, state: State, length: int) -> None:
-        """Forget the tokens behind the first `length`."""
-        extra = state.length - length
+    def truncate(self, cache: DecoderCache, length: int) -> None:
+        """Remove the tokens after the first `length` from the cache."""
+        extra = cache.length - length
         if extra <= 0:
             return
-        state.length = length
-        for queries in state.queries:
+        cache.length = length
+        for queries in cache.cross_queries:
             if queries:
                 queries[-1] = queries[-1][:, :, : queries[-1].shape[2] - extra]
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Return the logits of the next token, shape (..., vocabulary)."""
+        """Return the logits of the next token, shape (..., vocabulary), in float32."""
         return self._vocabulary(hidden).float()
 
-    def _attention(self, state: State) -> torch.Tensor:
-        """Return the logits of the attention, shape (batch, heads, tokens, positions)."""
+    def _attention(self, cache: DecoderCache) -> torch.Tensor:
+        """Return the logits of the attention to the audio: (batch, heads, tokens, positions)."""
         parts = []
-        for index, heads in self.heads.items():
-            queries = torch.cat(state.queries[index], 2)
-            keys = state.audio[index][0][:, heads]
+        for index, heads in self.alignment_heads.items():
+            queries = torch.cat(cache.cross_queries[index], 2)
+            keys = cache.cross[index][0][:, heads]
             parts.append(queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]))
         return torch.cat(parts, 1).float()
 
 
-def _all_hopeless(tokens: list[torch.Tensor], scores: list[torch.Tensor]) -> bool:
+def _all_give_up(tokens: list[torch.Tensor], scores: list[torch.Tensor]) -> bool:
     rows = zip(torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist())
-    return all(is_hopeless(its_tokens, its_scores) for its_tokens, its_scores in rows)
+    return all(should_give_up(row_tokens, row_scores) for row_tokens, row_scores in rows)
 
 
-def mask(tokens: Sequence[int] | None, size: int, device: torch.device) -> torch.Tensor:
-    """Return what is added to logits so that these tokens are never chosen."""
-    result = torch.zeros(size, device=device)
-    result[list(tokens or ())] = -math.inf
-    return result
+def suppression(tokens: Sequence[int] | None, size: int, device: torch.device) -> torch.Tensor:
+    """Return a bias for logits, shape (size,), with which these tokens are never selected."""
+    bias = torch.zeros(size, device=device)
+    bias[list(tokens or ())] = -math.inf
+    return bias

@@ -1,9 +1,9 @@
-"""Speculative decoding: a small decoder guesses ahead, and the model checks several at once.
+"""Speculative decoding: a small decoder drafts tokens, and the model verifies several at once.
 
-Leviathan, Kalman, Matias, "Fast inference from transformers via speculative decoding" (2023), for
-greedy decoding: a guess counts only if it is the model's own choice, so the text is the same as
-without. It pays where one step with several tokens takes hardly longer than one with a single
-token, and where the guesses are good: a Distil-Whisper guesses for the Whisper that it was
+Leviathan, Kalman, Matias, "Fast Inference from Transformers via Speculative Decoding", ICML 2023,
+for greedy decoding: a drafted token is accepted only if it is the model's own choice, so the text
+is the same as without. It pays where a step with several tokens takes hardly longer than a step
+with one, and where the drafts are good: a Distil-Whisper drafts for the Whisper that it was
 distilled from, whose encoder it shares.
 """
 
@@ -13,88 +13,99 @@ import torch
 
 from ...core.errors import ModelError
 from ...core.scheduler import JobContext
-from .fallback import is_hopeless
-from .greedy import DOUBT, GreedyDecoder, State
+from .fallback import should_give_up
+from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
 from .types import DecodingOptions, DecodingResult
 
-AHEAD = 5  # tokens guessed at once
+DRAFT_LENGTH = 5  # tokens
 
 
 class SpeculativeDecoder:
-    """Decodes one text with a model and an assistant."""
+    """Decode one text with a model and an assistant."""
 
     def __init__(self, model: GreedyDecoder, assistant: GreedyDecoder) -> None:
+        """Use the decoders of the model and of an assistant with the same encoder."""
         self._model, self._assistant = model, assistant
 
     def decode(
-        self, states: torch.Tensor, task: DecodingOptions, turn: JobContext
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
-        """Decode the encoder's states, shape (1, positions, width)."""
+        """Decode encoder states of shape (1, positions, d_model); raise JobAborted."""
         model, assistant = self._model, self._assistant
-        start, room = model.start(task)
-        state = model.begin(states, len(start) + room)
-        guessing = assistant.begin(states, len(start) + room)
-        hidden = model.step(torch.tensor([start], device=states.device), state, task.follow)
-        silence = model.silence(hidden, task)
-        chosen, scored = model.choose(model.logits(hidden[:, -1]), first=True)
+        start, max_tokens = model.start(options)
+        cache = model.new_cache(states, len(start) + max_tokens)
+        draft_cache = assistant.new_cache(states, len(start) + max_tokens)
+        first = torch.tensor([start], device=states.device)
+        hidden = model.forward(first, cache, options.return_attention)
+        no_speech = model.no_speech_probabilities(hidden, options)
+        chosen, scored = model.select(model.logits(hidden[:, -1]), first=True)
         tokens, scores = chosen.tolist(), scored.tolist()
-        while tokens[-1] != model.end and len(tokens) < room:
-            turn.check()
+        while tokens[-1] != model.end and len(tokens) < max_tokens:
+            context.check()
             before = len(tokens)
-            guesses = self._guess(guessing, [*start, *tokens], min(AHEAD, room - before))
-            ahead = torch.tensor([[tokens[-1], *guesses]], device=states.device)
-            hidden = model.step(ahead, state, task.follow)
-            chosen, scored = model.choose(model.logits(hidden[0]))
-            right = agreed(guesses, chosen.tolist(), model.end)
-            tokens += right[: room - before]
+            length = min(DRAFT_LENGTH, max_tokens - before)
+            draft = self._draft(draft_cache, [*start, *tokens], length)
+            verify = torch.tensor([[tokens[-1], *draft]], device=states.device)
+            hidden = model.forward(verify, cache, options.return_attention)
+            chosen, scored = model.select(model.logits(hidden[0]))
+            accepted = accepted_tokens(draft, chosen.tolist(), model.end)
+            tokens += accepted[: max_tokens - before]
             scores += scored.tolist()[: len(tokens) - before]
-            # The last token is the next step's first.
-            model.rewind(state, len(start) + len(tokens) - 1)
-            assistant.rewind(guessing, len(start) + len(tokens) - 1)
-            if task.doubt and _hopeless(tokens, scores, before):
+            # The last token is the first one of the next step.
+            model.truncate(cache, len(start) + len(tokens) - 1)
+            assistant.truncate(draft_cache, len(start) + len(tokens) - 1)
+            if options.give_up_early and _failing(tokens, scores, before):
                 break
-        return model.results(state, [tokens], [scores], silence, task)
+        return model.results(cache, [tokens], [scores], no_speech, options)
 
-    def _guess(self, state: State, tokens: list[int], count: int) -> list[int]:
-        """Return so many tokens that the assistant takes for the next ones, or fewer at an end."""
-        assistant, device = self._assistant, state.keys[0].device
-        new, guesses = tokens[state.length :], []
-        for _ in range(count):
-            hidden = assistant.step(torch.tensor([new], device=device), state, follow=False)
-            chosen, _ = assistant.choose(assistant.logits(hidden[:, -1]))
+    def _draft(self, cache: DecoderCache, tokens: list[int], length: int) -> list[int]:
+        """Return the assistant's next `length` tokens, or fewer up to an end token."""
+        assistant, device = self._assistant, cache.self_keys[0].device
+        new, draft = tokens[cache.length :], []
+        for _ in range(length):
+            step = torch.tensor([new], device=device)
+            hidden = assistant.forward(step, cache, keep_queries=False)
+            chosen, _ = assistant.select(assistant.logits(hidden[:, -1]))
             new = chosen.tolist()
-            guesses += new
+            draft += new
             if new[0] == assistant.end:
                 break
-        return guesses
+        return draft
 
 
-def agreed(guesses: list[int], chosen: list[int], end: int) -> list[int]:
-    """Return the model's choices up to the first that was not guessed, or the end."""
+def accepted_tokens(draft: list[int], chosen: list[int], end: int) -> list[int]:
+    """Return the model's choices up to the first one that was not drafted, or the end token."""
     for index, token in enumerate(chosen):
-        if token == end or index == len(guesses) or token != guesses[index]:
+        if token == end or index == len(draft) or token != draft[index]:
             return chosen[: index + 1]
     return chosen
 
 
-def _hopeless(tokens: list[int], scores: list[float], before: int) -> bool:
-    """Look at the text where greedy decoding does, each time that DOUBT more tokens came."""
-    looks = range(before // DOUBT * DOUBT + DOUBT, len(tokens) + 1, DOUBT)
-    return any(is_hopeless(tokens[:count], scores[:count]) for count in looks)
+def _failing(tokens: list[int], scores: list[float], before: int) -> bool:
+    """Check the text at the same lengths as greedy decoding does."""
+    lengths = range(
+        before // GIVE_UP_INTERVAL * GIVE_UP_INTERVAL + GIVE_UP_INTERVAL,
+        len(tokens) + 1,
+        GIVE_UP_INTERVAL,
+    )
+    return any(should_give_up(tokens[:length], scores[:length]) for length in lengths)
 
 
-def check_shared(model: Any, assistant: Any, name: str, id_: str) -> None:
-    """Raise a ModelError if the assistant has another encoder or vocabulary than the model."""
+def check_assistant(model: Any, assistant: Any, name: str, model_name: str) -> None:
+    """Raise a ModelError unless the assistant has the model's encoder and vocabulary.
+
+    `name` and `model_name` are the names of the assistant and the model, for the message.
+    """
     mine, other = (each.get_encoder().state_dict() for each in (model, assistant))
     shared = (
-        GreedyDecoder.fits(assistant)
+        GreedyDecoder.supports(assistant)
         and model.config.vocab_size == assistant.config.vocab_size
         and mine.keys() == other.keys()
         and all(torch.equal(mine[key], other[key]) for key in mine)
     )
     if not shared:
         raise ModelError(
-            f'model.assistant is {name!r}, but its encoder is not that of {id_}: it must be a '
-            'Distil-Whisper of the same Whisper, as "distil-whisper/distil-medium.en" for '
+            f'model.assistant is {name!r}, but its encoder is not that of {model_name}: it must '
+            'be a Distil-Whisper of the same Whisper, as "distil-whisper/distil-medium.en" for '
             '"openai/whisper-medium.en", or empty'
         )

@@ -1,4 +1,4 @@
-"""What every way of decoding takes and returns."""
+"""The options and the result that all decoders share."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,45 +8,47 @@ import torch
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """What is to be decoded, and how."""
+    """How to decode."""
 
-    before: list[int]
-    """Tokens of the prompt, which may be none."""
+    prompt: list[int]
+    """Tokens of the prompt; empty without one."""
     prefix: list[int]
     """Tokens that begin the text: start, language, task, no timestamps."""
     language: str
-    """Empty for an English model."""
-    name: str
-    """Transcribe or translate."""
-    room: int
-    """Most tokens of the text."""
+    """Language code; empty for an English model."""
+    task: str
+    """transcribe or translate."""
+    max_tokens: int
+    """Maximum number of tokens of the text."""
     beam_width: int
-    follow: bool
-    """Whether to return the attention to the audio."""
-    doubt: bool = False
-    """Whether to give up a text that is hopeless: it is decoded again with the whole window."""
+    """1 is greedy decoding."""
+    return_attention: bool
+    """Whether to return the attention to the audio, for word timestamps."""
+    give_up_early: bool = False
+    """Whether to stop at a text that looks like a failure, since it is decoded again with the
+    full audio context."""
 
 
 @dataclass(frozen=True)
 class DecodingResult:
-    """A text as tokens, and what the model thinks of it."""
+    """The tokens of a text, with their probabilities."""
 
     tokens: list[int]
     log_probabilities: list[float]
-    """Of each token, and of the end if it came."""
+    """Of each token, and of the end token if it came."""
     no_speech_probability: float
     ended: bool
-    """Whether the end came, before the room was used up."""
+    """Whether the end token came within the maximum number of tokens."""
     attention: torch.Tensor | None
     """Logits of the attention to the audio, shape (heads, tokens + 1, positions): the rows that
-    predict each token, and the end."""
+    predict each token, and the end token."""
 
 
-def following_heads(model: Any) -> dict[int, list[int]]:
-    """Return the heads of the decoder that follow the audio, by layer.
+def alignment_heads(model: Any) -> dict[int, list[int]]:
+    """Return the decoder's heads whose attention follows the audio, as layer: heads.
 
-    Where the checkpoint does not name them, or names layers that a distilled model has not, these
-    are all heads of the upper half, as in openai/whisper.
+    Where the generation config does not name them, or names layers that a distilled model does not
+    have, they are all heads of the upper half of the layers, as in openai/whisper's `model.py`.
     """
     layers = len(model.get_decoder().layers)
     named = getattr(model.generation_config, 'alignment_heads', None) or []
