@@ -1,20 +1,23 @@
 """Answers that come later, or never: every call gets a reply, and text from outside is safe."""
 
 from concurrent.futures import Future
+from dataclasses import replace
 import threading
 import time
 
 from builtin_interfaces.msg import Time
+import numpy as np
 import pytest
 import rclpy
 from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
-from robot import isolation, wait_for
+from robot import isolation, RATE, wait_for
 from std_srvs.srv import Trigger
 
-from distil_whisper_ros.ros.conversions import after, by_clock, stamp
+from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Transcript, Utterance
+from distil_whisper_ros.ros.conversions import after, by_clock, stamp, transcript_message
 from distil_whisper_ros.ros.deferred import create_deferred_service, Later
 from distil_whisper_ros.ros.log import printable
 from distil_whisper_ros.ros.services import fail
@@ -109,6 +112,25 @@ def test_stamps():
     assert by_clock(clock)(-1e12) == Time()  # never below 0
     assert after(Time(sec=7, nanosec=900_000_000))(0.25) == Time(sec=8, nanosec=150_000_000)
     assert stamp(10**30).sec == 2**31 - 1
+
+
+def test_a_transcript_names_its_times_and_its_model():
+    utterance = replace(Utterance.whole(np.zeros(RATE, np.float32)), speech_start=0.25)
+    segment = Segment('go', 0.25, 1.0, -0.1, 0.0, 1.0, truncated=True)
+    hypothesis = Hypothesis((segment,), 'en', 0.5)
+    transcript = Transcript(
+        Outcome.TRANSCRIBED, 3, 'go', utterance=utterance, hypothesis=hypothesis
+    )
+    begin = Time(sec=100)
+    message = transcript_message(transcript, after(begin), 'microphone', 'tiny', 'cpu')
+    assert message.header.stamp == Time(sec=100, nanosec=250_000_000)
+    assert message.end_of_speech == Time(sec=101)
+    assert message.segments[0].start == 0.0  # counted from the stamp
+    assert message.latency == 0.0  # this machine did not hear it
+    assert message.truncated
+    assert (message.model, message.device) == ('tiny', 'cpu')
+    heard = transcript_message(transcript, after(begin), 'microphone', 'tiny', 'cpu', 3.0)
+    assert heard.latency == 2.0
 
 
 def test_text_from_outside_is_one_safe_line():
