@@ -39,7 +39,7 @@ UNLOADING = 30.0  # s for a transcription under way to see that the model is bei
 
 
 @dataclass(frozen=True)
-class Engine:
+class ConfiguredParts:
     """What configure makes, and cleanup frees."""
 
     model: str
@@ -60,7 +60,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Ears:
+class ActiveParts:
     """What activate makes, and deactivate closes."""
 
     source: AudioSource
@@ -80,17 +80,16 @@ class SpeechRecognizer(ManagedNode):
         """Declare the parameters and offer the interface; nothing is loaded yet."""
         super().__init__('speech_recognizer')
         self._ids = itertools.count(1)
-        self._engine: Engine | None = None
-        self._ears: Ears | None = None
+        self._configured: ConfiguredParts | None = None
+        self._active: ActiveParts | None = None
         self._closing = False
         self._progress = float('nan')
         self._failure: SpeechError | None = None
         self._started = time.monotonic()
         self._clock_checked = False
         self._configuring = False
-        self._settings_lock = (
-            threading.RLock()
-        )  # a parameter changes before they are read or after
+        # A parameter changes before all of them are read, or after.
+        self._settings_lock = threading.RLock()
         self._mute_lock = threading.RLock()  # taken before the recognizer's own locks
         self._declared = Parameters(self, self._may_change)
         self._outputs = Publishers(self)
@@ -114,17 +113,17 @@ class SpeechRecognizer(ManagedNode):
 
     def _start(self) -> float | None:
         """Configure and activate; return after how many seconds to try again, or None."""
-        if self._engine is None:
+        if self._configured is None:
             self.transition(self.trigger_configure)
-        if self._engine is None:
+        if self._configured is None:
             if self._closing or not self._may_heal():
                 return None
             delay = self._configure_delay
             self._configure_delay = min(2 * delay, LONGEST_RETRY_PERIOD)
             return delay
-        if self._ears is None:
+        if self._active is None:
             self.transition(self.trigger_activate)
-        return RETRY_PERIOD if self._ears is None and not self._closing else None
+        return RETRY_PERIOD if self._active is None and not self._closing else None
 
     def _may_heal(self) -> bool:
         """Return whether a failed configure may work later without a change of parameters."""
@@ -144,16 +143,16 @@ class SpeechRecognizer(ManagedNode):
             settings = self._declared.settings
             self._configuring = True
         try:
-            engine = self._load(settings)
+            configured = self._load(settings)
             with self._settings_lock:
-                self._engine = engine
+                self._configured = configured
         finally:
             self._configuring = False
         self._failure = None
         self._machine.update(lifecycle=Lifecycle.INACTIVE, detail='')
         return super().on_configure(state)
 
-    def _load(self, settings: Settings) -> Engine:
+    def _load(self, settings: Settings) -> ConfiguredParts:
         self._on_progress('loading PyTorch', 0.0)
         from ..whisper.transcriber import Transcriber
 
@@ -163,38 +162,38 @@ class SpeechRecognizer(ManagedNode):
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
-        engine = Engine(settings.model.id, transcriber, scheduler, queue)
+        configured = ConfiguredParts(settings.model.id, transcriber, scheduler, queue)
         self.get_logger().info(
-            f'{printable(engine.model)} is ready on {engine.device} ({transcriber.precision}) '
-            f'after {time.monotonic() - started:.1f} s'
+            f'{printable(configured.model)} is ready on {configured.device} '
+            f'({transcriber.precision}) after {time.monotonic() - started:.1f} s'
         )
-        return engine
+        return configured
 
     @transition
     def on_activate(self, state) -> TransitionCallbackReturn:
         """Open the microphone, unless it is muted."""
         with self._settings_lock:
             settings = self._declared.settings
-            ears = self._make_ears(settings)
+            active = self._make_active(settings)
         try:
-            ears.recognizer.start()
+            active.recognizer.start()
             result = super().on_activate(state)
-            if self._ears is not ears:
+            if self._active is not active:
                 raise InactiveError('the node is being closed')
         except BaseException:
-            self._close_ears()
+            self._close_active()
             raise
         self._failure = None
         self._machine.update(lifecycle=Lifecycle.ACTIVE, detail='')
-        self._log_listening(ears)
+        self._log_listening(active)
         if settings.hands_free.enabled:
-            ears.recognizer.set_hands_free(self.settings)
+            active.recognizer.set_hands_free(self.settings)
         return result
 
-    def _make_ears(self, settings: Settings) -> Ears:
+    def _make_active(self, settings: Settings) -> ActiveParts:
         """Join the parts that listen; nothing is open yet."""
-        engine = self._engine
-        if engine is None or self._closing:
+        configured = self._configured
+        if configured is None or self._closing:
             raise InactiveError('the model is not loaded: configure the node first')
         gate = SelfSpeechGate()
 
@@ -211,16 +210,16 @@ class SpeechRecognizer(ManagedNode):
             recognizer = Recognizer(
                 source,
                 VoiceActivity(),
-                engine.transcriber,
+                configured.transcriber,
                 self,
-                engine.scheduler,
+                configured.scheduler,
                 self._machine,
                 self._ids,
                 self._muted,
                 gate,
             )
-            ears = self._ears = Ears(source, recognizer, monitor)
-        return ears
+            active = self._active = ActiveParts(source, recognizer, monitor)
+        return active
 
     def _make_source(self, settings: Settings) -> AudioSource:
         if settings.audio.source == 'file':
@@ -235,57 +234,57 @@ class SpeechRecognizer(ManagedNode):
 
         return Microphone(settings.microphone, self._on_source_change)
 
-    def _log_listening(self, ears: Ears) -> None:
-        health = ears.source.health()
+    def _log_listening(self, active: ActiveParts) -> None:
+        health = active.source.health()
         if health.open:
             self.get_logger().info(
                 f'listening to "{printable(health.name)}" ({health.sample_rate} Hz, '
                 f'{health.channels} channel{"s" if health.channels != 1 else ""}): '
                 'call speech/record and speak'
             )
-        elif ears.recognizer.muted:
+        elif active.recognizer.muted:
             self.get_logger().info(self._machine.detail)
 
     @transition
     def on_deactivate(self, state) -> TransitionCallbackReturn:
         """Close the microphone."""
-        self._close_ears()
+        self._close_active()
         self._machine.update(lifecycle=Lifecycle.INACTIVE, detail='')
         return super().on_deactivate(state)
 
     @transition
     def on_cleanup(self, state) -> TransitionCallbackReturn:
         """Free the model's memory."""
-        self._close_engine()
+        self._close_configured()
         self._machine.update(lifecycle=Lifecycle.UNCONFIGURED, detail='')
         return super().on_cleanup(state)
 
     @transition
     def on_shutdown(self, state) -> TransitionCallbackReturn:
         """Release everything."""
-        self._close_ears()
-        self._close_engine()
+        self._close_active()
+        self._close_configured()
         self._machine.update(lifecycle=Lifecycle.UNCONFIGURED, detail='shut down')
         return super().on_shutdown(state)
 
     @transition
     def on_error(self, state) -> TransitionCallbackReturn:
         """Go back to unconfigured after an internal error, so that the node can start over."""
-        self._close_ears()
-        self._close_engine()
+        self._close_active()
+        self._close_configured()
         return TransitionCallbackReturn.SUCCESS
 
-    def _close_ears(self) -> None:
+    def _close_active(self) -> None:
         with self._settings_lock:
-            ears, self._ears = self._ears, None
-        if ears is not None:
-            ears.close()
+            active, self._active = self._active, None
+        if active is not None:
+            active.close()
 
-    def _close_engine(self) -> None:
+    def _close_configured(self) -> None:
         with self._settings_lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
+            configured, self._configured = self._configured, None
+        if configured is not None:
+            configured.close()
 
     def fail(self, error: SpeechError) -> None:
         """Publish why a transition failed; log it once while it stays the same."""
@@ -299,11 +298,11 @@ class SpeechRecognizer(ManagedNode):
         self._closing = True
         if self._autostart is not None:
             self._autostart.end()
-        ears = self._ears
-        if ears is not None:
-            ears.source.close()  # also one that is being opened
-        self._close_ears()
-        self._close_engine()
+        active = self._active
+        if active is not None:
+            active.source.close()  # also one that is being opened
+        self._close_active()
+        self._close_configured()
 
     def destroy_node(self) -> None:
         """Remove the node from the graph."""
@@ -337,9 +336,9 @@ class SpeechRecognizer(ManagedNode):
             return 'restart the node with the new value'
         if kind is TakesEffect.CONFIGURE and self._configuring:
             return 'the model is being loaded: wait, then deactivate it and clean it up'
-        if kind is TakesEffect.CONFIGURE and self._engine is not None:
+        if kind is TakesEffect.CONFIGURE and self._configured is not None:
             return 'deactivate it and clean it up first (ros2 lifecycle set)'
-        if kind is TakesEffect.ACTIVATE and self._ears is not None:
+        if kind is TakesEffect.ACTIVATE and self._active is not None:
             return 'deactivate it first (ros2 lifecycle set)'
         return ''
 
@@ -351,17 +350,17 @@ class SpeechRecognizer(ManagedNode):
 
     def recognizer(self) -> Recognizer:
         """Return the recognizer, or raise an InactiveError that says what to do."""
-        ears = self._ears
-        if ears is None or self._machine.facts.lifecycle is not Lifecycle.ACTIVE:
+        active = self._active
+        if active is None or self._machine.facts.lifecycle is not Lifecycle.ACTIVE:
             raise InactiveError(self._why_inactive())
-        return ears.recognizer
+        return active.recognizer
 
     def transcription_queue(self) -> TranscriptionQueue:
         """Return what transcribes the audio of requests; it needs no microphone."""
-        engine = self._engine
-        if engine is None:
+        configured = self._configured
+        if configured is None:
             raise InactiveError(self._why_inactive())
-        return engine.queue
+        return configured.queue
 
     def _why_inactive(self) -> str:
         state, detail = self._machine.state, self._machine.detail
@@ -379,14 +378,14 @@ class SpeechRecognizer(ManagedNode):
         Raise an AudioError if the microphone refuses to open; it stays muted then.
         """
         with self._mute_lock:
-            ears = self._ears
-            if ears is not None:
-                ears.recognizer.set_muted(muted)
+            active = self._active
+            if active is not None:
+                active.recognizer.set_muted(muted)
             self._machine.update(muted=muted)
             self._muted = muted
         if muted:
             return 'the microphone is closed'
-        if ears is not None:
+        if active is not None:
             return 'the microphone is open'
         return 'the microphone opens when the node is activated'
 
@@ -401,8 +400,8 @@ class SpeechRecognizer(ManagedNode):
 
     def _model(self) -> tuple[str, str]:
         """Return the model that is loaded and its device, or empty texts."""
-        engine = self._engine
-        return (engine.model, engine.device) if engine is not None else ('', '')
+        configured = self._configured
+        return (configured.model, configured.device) if configured is not None else ('', '')
 
     # What the parts report; called from their threads
 
@@ -445,18 +444,18 @@ class SpeechRecognizer(ManagedNode):
             self.get_logger().warn(printable(problem))
         else:
             self.get_logger().info('the microphone works again')
-        ears = self._ears
-        if ears is not None:
-            ears.recognizer.source_changed()
+        active = self._active
+        if active is not None:
+            active.recognizer.source_changed()
 
     def _publish_diagnostics(self) -> None:
-        ears, (model, _) = self._ears, self._model()
+        active, (model, _) = self._active, self._model()
         self._outputs.publish_diagnostics(
             self._machine.state,
             self._machine.detail,
             model,
-            ears.source.health() if ears is not None else None,
-            ears.recognizer.dropped if ears is not None else 0,
+            active.source.health() if active is not None else None,
+            active.recognizer.dropped if active is not None else 0,
         )
         self._check_clock()
 

@@ -104,6 +104,7 @@ class Recognizer:
         self._latest: Request | None = None  # the one that it listened for last
         self._mode: Mode = OneRequest()
         self._muted, self._running, self._closed = muted, False, False
+        self._opening = False
         self._streaming = False  # between begin and end of the source
         self._ahead: Speculation | None = None  # of the utterance that the listener follows
         self.dropped = 0
@@ -118,7 +119,7 @@ class Recognizer:
             if self._running or self._closed:
                 return
             if not self._muted:
-                self._source.open()
+                self._open()
             self._running = True
         self._machine.update(muted=self._muted, lost='', phase=Phase.IDLE, self_speech='')
         self._answerer.start()
@@ -135,6 +136,8 @@ class Recognizer:
                 self._halt(request, Ending.CANCELED)
             requests = [*self._requests]
             self._condition.notify_all()
+        if self._opening:
+            self._source.close()
         if first and was_running:
             for request in requests:
                 self._post(request, self._cancel, request)
@@ -265,11 +268,13 @@ class Recognizer:
 
         After a return from `set_muted(True)` the source is closed, whatever other threads call.
         """
+        if muted and self._opening:
+            self._source.close()  # which makes the opening give up, so that nobody waits for it
         with self._source_lock:
             if muted == self._muted:
                 return
             if not muted and self._running:
-                self._source.open()
+                self._open()
             with self._condition:
                 self._muted = muted
                 ended = [r for r in self._requests if r.stage <= Stage.LISTENING] if muted else []
@@ -287,6 +292,14 @@ class Recognizer:
             muted_now = Transcript(Outcome.MUTED, reason=MUTED)
             self._post(request, self._finish, request, muted_now)
         self.source_changed()
+
+    def _open(self) -> None:
+        """Open the source, under its lock."""
+        self._opening = True
+        try:
+            self._source.open()
+        finally:
+            self._opening = False
 
     @property
     def muted(self) -> bool:

@@ -219,6 +219,38 @@ class TestMute:
         stream.say(SENTENCE)
         assert request.result(5).accepted
 
+    def test_it_does_not_wait_for_a_microphone_that_is_being_opened(self):
+        opening, closed = threading.Event(), threading.Event()
+
+        class Slow(Stream):
+            def open(self) -> None:
+                opening.set()
+                if closed.wait(30):
+                    raise DeviceError('closed while it was opened')
+
+            def close(self) -> None:
+                closed.set()
+
+        recognizer = build(Slow(), Notes(), muted=True)
+        refused = []
+
+        def unmute() -> None:
+            try:
+                recognizer.set_muted(False)
+            except DeviceError as error:
+                refused.append(error)
+
+        closed.clear()
+        thread = threading.Thread(target=unmute)
+        thread.start()
+        assert opening.wait(5)
+        begun = time.monotonic()
+        recognizer.set_muted(True)
+        assert time.monotonic() - begun < 10
+        thread.join(5)
+        assert refused and recognizer.muted
+        recognizer.close()
+
     def test_hands_free_survives_it(self, make):
         recognizer, stream, notes = make()
         recognizer.set_hands_free(lambda: SETTINGS)
