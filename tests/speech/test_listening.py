@@ -7,7 +7,7 @@ import pytest
 from scripted import build, Notes, said, Script, SETTINGS, Stream, until, with_settings
 
 from distil_whisper_ros.core.audio_format import FRAME_DURATION
-from distil_whisper_ros.core.errors import BusyError
+from distil_whisper_ros.core.errors import BusyError, DeviceError
 from distil_whisper_ros.core.scheduler import JobAborted
 from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, State
 from distil_whisper_ros.speech.partial_text import LocalAgreement
