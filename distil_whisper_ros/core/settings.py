@@ -7,8 +7,9 @@ start, configure or activate, or at once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-import difflib
 from typing import Any
+
+from rapidfuzz import fuzz, process
 
 from .errors import SettingError
 from .parameter_spec import (
@@ -369,6 +370,7 @@ def unknown(name: str) -> str:
     """Return a sentence about a parameter that does not exist, with the name to use instead."""
     if name in RENAMED:
         return f'{name} is now called {RENAMED[name]}: use the new name'
-    near = difflib.get_close_matches(name, [spec.name for spec in parameter_specs()], 1)
+    names = [spec.name for spec in parameter_specs()]
+    near = process.extractOne(name, names, scorer=fuzz.ratio, score_cutoff=60)
     hint = f'; did you mean {near[0]!r}?' if near else ''
     return f'there is no parameter {name!r}{hint}'

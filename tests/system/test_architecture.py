@@ -17,6 +17,7 @@ STANDARD = sys.stdlib_module_names
 # The floors, and who may import rclpy, are import-linter's: see pyproject.toml.
 LIBRARIES = {
     'core/audio_format': {'numpy'},
+    'core/settings': {'rapidfuzz'},
     'core/types': {'numpy'},
     'audio/framing': {'numpy'},
     'audio/levels': {'numpy'},
