@@ -16,7 +16,7 @@ ARGUMENTS = {
     'namespace': ('', 'namespace of the node, its topics and its services', None),
     'parameters_file': ('', 'a YAML file of parameters, as config/speech.yaml', None),
     'log_level': ('info', 'debug, info, warn, error or fatal', None),
-    'respawn': ('false', 'start the node anew when it ends by itself', None),
+    'respawn': ('false', 'restart the node if it ends by itself', None),
 }
 
 

@@ -127,7 +127,7 @@ class StreamSource(BufferedSource):
         super().begin()
 
     def health(self) -> SourceHealth:
-        """Return how the source does."""
+        """Return the state of the source."""
         self.check_publisher()
         return replace(super().health(), clock_offset=self.clock_offset)
 
@@ -152,7 +152,7 @@ class StreamSource(BufferedSource):
                 f'nobody publishes audio on {self._name}: start the executable "microphone" '
                 'on the machine that has one, with the same ROS_DOMAIN_ID'
             )
-        return f'no audio comes on {self._name} any more: the publisher or the network is gone'
+        return f'no more audio arrives on {self._name}: the publisher or the network is gone'
 
     def push(self, block: Block) -> None:
         """Take the next block, from one thread; raise a FormatError if it is bad."""

@@ -185,7 +185,7 @@ class DeferredActionServer(ActionServer):
         try:
             super().notify_execute(handle, make_result)
         except Exception as error:  # the executor is shut down: nobody gets results any more
-            self._logger.debug(f'a goal was left: {printable(error)}')
+            self._logger.debug(f'a goal got no result: {printable(error)}')
 
 
 def key(handle: Any) -> bytes:

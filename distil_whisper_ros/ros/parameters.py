@@ -20,7 +20,7 @@ from ..core.settings import parameter_specs, RENAMED, Settings, settings_from, u
 from .log import printable
 
 # Set by rclpy and by the ROS launch system.
-FOREIGN = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
@@ -75,7 +75,7 @@ class Parameters:
 
     def _unknown(self) -> Iterable[str]:
         given = getattr(self._node, '_parameter_overrides', {})  # rclpy has no public list
-        return [n for n in given if n not in self._specs and n.split('.')[0] not in FOREIGN]
+        return [n for n in given if n not in self._specs and n.split('.')[0] not in NOT_OURS]
 
     @property
     def settings(self) -> Settings:

@@ -17,7 +17,7 @@ HYSTERESIS = 0.15
 
 
 class Endpointer:
-    """Follows one utterance; `step` takes a frame's probability and tells when it is over.
+    """Follows one utterance; `step` takes a frame's probability and returns an ending.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Endpointer:
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody began to speak."""
+        """Whether speech started."""
         return self.speech_start is not None
 
     @property

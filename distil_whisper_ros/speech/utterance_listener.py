@@ -80,7 +80,7 @@ class UtteranceListener:
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
 
     def hand_over(self, request: Request) -> None:
-        """Give the utterance to another request; its own limits hold if nobody speaks yet."""
+        """Give the utterance to another request; its own limits apply before speech."""
         self.request = request
         if self.speaking:
             self.speculation.request = request
@@ -93,7 +93,7 @@ class UtteranceListener:
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody speaks, or pauses before the utterance is complete."""
+        """Whether speech started and the utterance is not complete."""
         return self._endpointer.speaking
 
     def forget_earlier(self) -> None:

@@ -294,7 +294,7 @@ def test_a_refused_format_is_explained():
         capture.choose_format(refusing({(48_000, 2)}), DEVICE, 22_050, 0)
     message = str(error.value)
     assert 'the microphone "USB webcam" refuses 22050 Hz (Invalid sample rate)' in message
-    assert 'it does 48000 Hz with 2 channels at most' in message
+    assert 'it supports 48000 Hz with 2 channels at most' in message
 
 
 def test_another_recording_is_not_taken_for_this_one():

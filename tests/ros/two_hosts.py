@@ -100,7 +100,7 @@ def test_what_is_lost_for_good_is_reported():
         assert lost(client) == 0
         with link.cut():
             client.wait_state('lost', timeout=20)
-            assert 'no audio comes on /audio any more' in client.states[-1].detail
+            assert 'no more audio arrives on /audio' in client.states[-1].detail
             refused = client.trigger('record')
             assert 'no audio comes on /audio' in refused.message
             time.sleep(3)

@@ -183,7 +183,7 @@ def test_written_out_settings_are_current(target):
     tool = [sys.executable, str(ROOT / 'tools/describe_settings.py'), target]
     text = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
     file = {'yaml': 'config/speech.yaml', 'markdown': 'README.md'}[target]
-    assert text in (ROOT / file).read_text(), f'write {file} anew with tools/describe_settings.py'
+    assert text in (ROOT / file).read_text(), f'write {file} again with tools/describe_settings.py'
 
 
 def test_numbers_of_the_enumerations_are_those_of_the_messages():
