@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument('--model', default=str(MODEL))
     parser.add_argument('--details', action='store_true', help='a line for each clip')
     arguments = parser.parse_args()
-    transcriber = Transcriber(ModelSettings(id=arguments.model), lambda what, _: print(what))
+    transcriber = Transcriber(ModelSettings(id=arguments.model), lambda step, _: print(step))
     voice_activity = VoiceActivity()
     people = {name: samples for name, (samples, _) in speech().items()}
     sets = {
