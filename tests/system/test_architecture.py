@@ -93,6 +93,15 @@ def test_no_row_without_a_module():
     assert set(LIBRARIES) <= set(modules())
 
 
+def test_every_module_is_in_the_table_of_the_architecture_page():
+    page = (ROOT / 'docs/architecture.md').read_text()
+    house = page.split('## The house')[1].split('## One utterance')[0]
+    for name in modules():
+        package, _, module = name.rpartition('/')
+        if module != '__init__':
+            assert f'`{package.split("/")[0]}`' in house and f'`{module}`' in house, name
+
+
 def setup_py() -> str:
     return (ROOT / 'setup.py').read_text()
 
