@@ -1,4 +1,4 @@
-"""Count what is published of 51 clips without speech, and of people's sentences.
+"""Count the texts that are published of 51 clips without speech, and of people's sentences.
 
     python benchmarks/hallucination_filter.py [--model FOLDER_OR_NAME] [--details]
 

@@ -83,7 +83,7 @@ class Reader:
         return [self.pattern(node)]
 
     def messages(self) -> Iterator[str]:
-        """Yield what is logged, raised or answered with."""
+        """Yield the texts that are logged, raised or sent as answers."""
         for node in self._nodes:
             yield from self._messages(node)
 

@@ -24,7 +24,7 @@ import time
 HEADER = struct.Struct('<cdII')
 OPENED, BLOCK, FAILED, GONE = b'O', b'B', b'F', b'G'
 BLOCK_DURATION = 0.032  # s
-LATE = 10.0  # s that the parent may be late, beside what a pipe holds
+LATE = 10.0  # s that the parent may be late, besides the capacity of the pipe
 PREFERRED_RATE = 16_000  # Hz
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
@@ -137,8 +137,8 @@ def run(wanted, writer):
     ended = threading.Event()
 
     def callback(data, _frames, clock, status):
-        # An exception here would end the stream without a word, and waiting would lose samples:
-        # it only offers the block. No other thread has a part in it, since waking one costs more.
+        # An exception here would end the stream without a message, and waiting would lose samples:
+        # it only offers the block. It wakes no other thread, because that costs more.
         nonlocal overflows
         overflows += status.input_overflow
         delay = clock.currentTime - clock.inputBufferAdcTime

@@ -109,7 +109,7 @@ class StateMachine:
     ) -> None:
         """`on_change` gets state, detail and facts, one call at a time, in the order of changes.
 
-        `on_failure` gets what `on_change` raised, and a transition that ALLOWED does not name.
+        `on_failure` gets exceptions of `on_change`, and transitions that are not in ALLOWED.
         """
         self._on_change = on_change
         self._on_failure = on_failure

@@ -66,7 +66,7 @@ class UtteranceBuffer:
         )
 
     def rest(self, endpointer: Endpointer | None) -> list[tuple[Frame, float]]:
-        """Return the frames behind the utterance: what may be the pre-roll of the next."""
+        """Return the frames behind the utterance: they may be the pre-roll of the next one."""
         frames = list(self._frames)
         if endpointer is None or endpointer.speech_end is None:
             return frames

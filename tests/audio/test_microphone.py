@@ -1,4 +1,4 @@
-"""The microphone, through real PortAudio: what is heard, and what happens when it fails."""
+"""The microphone, through real PortAudio: its audio, and its failures."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def hear(source, seconds: float) -> np.ndarray:
 
 
 def similarity(heard: np.ndarray, said: np.ndarray) -> float:
-    """Return the largest normalized correlation of what was heard with what was said."""
+    """Return the largest normalized correlation of the recorded and the played samples."""
     size = len(heard) + len(said)
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size))
     power = np.sqrt(np.sum(heard**2) * np.sum(said**2))

@@ -30,7 +30,7 @@ class Clock:
 
 @pytest.fixture
 def heard():
-    """Return a microphone, its clock, and what it told."""
+    """Return a microphone, its clock, and the problems that it reported."""
     clock, told = Clock(), []
     microphone = StreamSource('/audio', 0.5, told.append, clock)
     microphone.open()

@@ -353,7 +353,7 @@ class TestTranscribe:
         assert answer.success
         assert answer.transcript.text.lower().startswith('go forward')
         assert answer.transcript.segments[0].words
-        assert client.texts == []  # it is the caller's, not what this robot heard
+        assert client.texts == []  # it is the caller's speech, not this robot's
 
     def test_concurrent_calls_are_served_in_order(self, client):
         names = ['goforward', 'something', 'librivox/0880', 'librivox/0930']
