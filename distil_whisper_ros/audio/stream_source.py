@@ -50,7 +50,7 @@ class Block:
         return len(self.samples) / self.sample_rate
 
     def checked(self) -> 'Block':
-        """Return the block without a stamp that cannot be one; raise a FormatError if it is bad.
+        """Return the block, without an impossible stamp; raise a FormatError if it is bad.
 
         At most LONGEST_BLOCK is accepted, of the samples and of the earlier ones.
         """
@@ -91,7 +91,7 @@ class StreamSource(BufferedSource):
         self._lost_at = -LOSS_SHOWN
         self._sender_clock = SenderClock()
         self.gaps = 0
-        """Times that something was missing."""
+        """Number of gaps in the audio."""
 
     def open(self) -> None:
         """Start to wait for the publisher."""

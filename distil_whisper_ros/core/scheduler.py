@@ -169,7 +169,7 @@ class Scheduler:
     def _report(self, error: BaseException) -> None:
         try:
             self._on_failure(error)
-        except Exception:  # whoever reports failures has failed: the thread goes on
+        except Exception:  # the report itself failed: the thread goes on
             pass
 
     def _take(self, below: Priority | None = None) -> Job | None:

@@ -33,7 +33,7 @@ class Parameters:
         self._may_change = may_change
         self._specs = {spec.name: spec for spec in parameter_specs()}
         self.problems: dict[str, str] = {}
-        """What is wrong with values given at the start, by name; `settings` raises them."""
+        """Errors of the values given at the start, by name; `settings` raises them."""
         self.replaced: set[str] = set()
         """Parameters that have their defaults since the value given at the start was wrong."""
         for spec in self._specs.values():

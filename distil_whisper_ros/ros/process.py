@@ -1,4 +1,4 @@
-"""The process around the node: signals, threads, and a clean end."""
+"""The process around the node: signals, threads, and the shutdown."""
 
 from collections.abc import Callable
 import os

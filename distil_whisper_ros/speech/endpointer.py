@@ -87,7 +87,7 @@ class Endpointer:
 
     @property
     def _allowed(self) -> float:
-        """Frames in which speech may start: if it started in time, it counts when it is sure."""
+        """Frames to wait for speech; an onset within them gets time to be confirmed."""
         return self._wait_frames + DELAY + (ONSET_AGE if self._onset else 0)
 
     def _follow(self, voiced: bool) -> None:

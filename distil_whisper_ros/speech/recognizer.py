@@ -44,7 +44,7 @@ from .utterance_listener import UtteranceListener, VoiceActivity
 
 LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
 CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
-LOOK_AGAIN = 0.2  # s between looks at a microphone that is gone, hands-free
+LOOK_AGAIN = 0.2  # s between checks of a microphone that is gone, hands-free
 LONGEST_PAUSE = 5.0  # s between tries after failures in a row
 STALLED = 10.0  # s without a frame of a live source, after which it counts as gone
 AT_LEISURE = 4  # frames to wait for while nobody speaks: each wake-up costs
@@ -380,7 +380,7 @@ class Recognizer:
             ending = Ending.SOURCE_ENDED
             self._end_hands_free()
         except DeviceError as error:
-            # A source that mute or close has closed is no fault.
+            # It is no fault if mute or close has closed the source.
             halt = listener.request.halt
             ending, note = halt or Ending.MICROPHONE_LOST, '' if halt else str(error)
             self.source_changed()
@@ -437,8 +437,8 @@ class Recognizer:
             return None
         with self._condition:
             queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
-            # Nobody asked for the one that is heard, so nobody gets its answer; but if mute has
-            # ended it meanwhile, its audio must go.
+            # The utterance that is heard has no client, so it needs no answer. But if mute ended it
+            # meanwhile, its audio must not go to another request.
             if not queued or heard.halt is not None or not heard.claim():
                 return None
             self._requests.remove(heard)
@@ -515,7 +515,7 @@ class Recognizer:
         while (event := self._events.get()) is not None:
             try:
                 event()
-            except Exception as error:  # even a failure that fails does not end the thread
+            except Exception as error:  # not even a failed report ends the thread
                 self._fail(error)
 
     def _on_heard(self, request: Request, utterance: Utterance, ahead: Speculation | None) -> None:
@@ -655,7 +655,7 @@ class Recognizer:
         """Report an unexpected exception."""
         try:
             self._observer.on_failure(error)
-        except Exception:  # whoever reports failures has failed: the thread goes on
+        except Exception:  # the report itself failed: the thread goes on
             pass
 
 

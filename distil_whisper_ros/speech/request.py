@@ -21,7 +21,7 @@ class Stage(IntEnum):
 
 @dataclass(eq=False)
 class Request:
-    """A request. Its future always ends with a Transcript, and nobody outside can cancel it."""
+    """A request. Its future always ends with a Transcript; its holders cannot cancel it."""
 
     id: int
     settings: Settings

@@ -166,5 +166,5 @@ class StateMachine:
     def _report(self, error: Exception) -> None:
         try:
             self._on_failure(error)
-        except Exception:  # noqa: S110 - whoever reports failures has failed: the state goes on
+        except Exception:  # noqa: S110 - the report itself failed: the state goes on
             pass

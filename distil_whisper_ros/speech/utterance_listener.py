@@ -151,7 +151,7 @@ class UtteranceListener:
         return Ending.SELF_SPEECH if too_long and not self.request.implicit else None
 
     def _quiet_again(self, probability: float) -> bool:
-        """Return whether an utterance may start: one that started unheard must not be cut."""
+        """Return whether an utterance may start: not within one that began during robot speech."""
         if self._quiet == 0:
             self._voice_activity.reset()
         spoken = probability >= self.request.settings.utterance.vad_threshold
