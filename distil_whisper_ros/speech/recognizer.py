@@ -437,8 +437,8 @@ class Recognizer:
             return None
         with self._condition:
             queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
-            # The utterance that is heard has no client, so it needs no answer. But if mute ended it
-            # meanwhile, its audio must not go to another request.
+            # The utterance that is heard has no client, so it needs no answer. But if mute ended
+            # it meanwhile, its audio must not go to another request.
             if not queued or heard.halt is not None or not heard.claim():
                 return None
             self._requests.remove(heard)
