@@ -46,8 +46,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / 'models' / 'tiny.en'
 RECORDINGS = Path('/usr/share/pocketsphinx/test/data')
 RATE = 16_000
-# Each robot of a process gets another domain: two that are alive must not hear each other.
-DOMAINS = itertools.cycle(random.SystemRandom().sample(range(1, 101), 100))
+# Each robot gets another domain: two that are alive must not hear each other. pytest-xdist's
+# workers, gw0, gw1, ..., share them out.
+WORKER, WORKERS = (
+    int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]),
+    int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1')),
+)
+MINE = range(1 + WORKER, 101, WORKERS)
+DOMAINS = itertools.cycle(random.SystemRandom().sample(MINE, len(MINE)))
 
 
 def isolation() -> dict[str, str]:

@@ -97,6 +97,7 @@ def transcript_message(
         lead = max(0.0, utterance.speech_start - utterance.time)  # stamps count from the speech
         parts = hypothesis.segments
         message.language = hypothesis.language
+        message.truncated = hypothesis.truncated
         message.processing_time = hypothesis.processing_time
         message.segments = [segment_message(part, lead) for part in parts]
         if parts:

@@ -18,6 +18,7 @@ from .diagnostics import diagnostics, Load
 from .log import printable
 from .managed_node import ManagedNode
 
+DETAIL_LIMIT = 2000  # characters: several wrong parameters may be named
 LOG_PERIOD = 2.0  # s between log lines about the progress of loading
 
 
@@ -43,7 +44,8 @@ class Publishers:
     ) -> None:
         """Publish a state."""
         now = self._node.get_clock().now().to_msg()
-        self._states.publish(state_message(state, detail, now, progress, hands_free))
+        text = printable(detail, DETAIL_LIMIT)
+        self._states.publish(state_message(state, text, now, progress, hands_free))
 
     def log_progress(self, step: str, share: float) -> None:
         """Log a step of loading; one step at most every 2 s."""

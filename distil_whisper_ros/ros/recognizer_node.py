@@ -35,7 +35,7 @@ from .timers import steady_timer
 RETRY_PERIOD = 5.0  # s between attempts to activate, and first between those to configure
 LONGEST_RETRY_PERIOD = 60.0  # s
 NO_CLOCK = 5.0  # s without a message on /clock after which that is worth a line
-UNLOADING = 2.0  # s for a transcription under way to see that the model is being unloaded
+UNLOADING = 30.0  # s for a transcription under way to see that the model is being unloaded
 
 
 @dataclass(frozen=True)

@@ -62,14 +62,13 @@ class TestBursts:
         client, process = node
         caller = client.node.create_client(Transcribe, 'speech/transcribe', qos_profile=DEEP)
         assert caller.wait_for_service(10)
-        order: list[int] = []
         silence = audio_message(np.zeros(RATE // 10, np.float32))
         futures = [caller.call_async(Transcribe.Request(audio=silence)) for _ in range(BURST)]
-        for number, future in enumerate(futures):
-            future.add_done_callback(lambda _, number=number: order.append(number))
-        wait_for(lambda: len(order) == BURST, 90, 'an answer to each call')
-        assert all('no speech' in f.result().transcript.reason for f in futures)
-        assert order == sorted(order)
+        wait_for(lambda: all(f.done() for f in futures), 90, 'an answer to each call')
+        transcripts = [future.result().transcript for future in futures]
+        assert all('no speech' in transcript.reason for transcript in transcripts)
+        ids = [transcript.id for transcript in transcripts]
+        assert ids == sorted(ids)  # in the order of their calls
 
     def test_listen(self, node):
         client, process = node
