@@ -1,4 +1,4 @@
-"""Count what is published of 51 clips without speech, and of people's sentences.
+"""Count the texts that are published of 51 clips without speech, and of people's sentences.
 
     python benchmarks/hallucination_filter.py [--model FOLDER_OR_NAME] [--details]
 
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument('--model', default=str(MODEL))
     parser.add_argument('--details', action='store_true', help='a line for each clip')
     arguments = parser.parse_args()
-    transcriber = Transcriber(ModelSettings(id=arguments.model), lambda what, _: print(what))
+    transcriber = Transcriber(ModelSettings(id=arguments.model), lambda step, _: print(step))
     voice_activity = VoiceActivity()
     people = {name: samples for name, (samples, _) in speech().items()}
     sets = {

@@ -52,7 +52,7 @@ def whole(seconds: float) -> None:
 
 
 def parts(frames: int = 2000) -> None:
-    """Print what each part of a frame's path takes."""
+    """Print the time of each stage of a frame's path."""
     noise = np.random.default_rng(0).normal(0, 3e-4, frames * FRAME_LENGTH).astype(np.float32)
     blocks = noise.reshape(frames, FRAME_LENGTH)
     framer, meter, activity = Framer(), LevelMeter(), VoiceActivity()

@@ -9,7 +9,7 @@ DURATION = 5  # s
 
 
 def speech() -> dict[str, tuple[np.ndarray, str]]:
-    """Return people's recordings by name: the samples, and what is said."""
+    """Return people's recordings by name: the samples and the sentence."""
     found = {
         'goforward': (raw(RECORDINGS / 'goforward.raw'), 'go forward ten meters'),
         'something': (raw(RECORDINGS / 'something.raw'), 'go somewhere and do something'),

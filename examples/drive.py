@@ -3,10 +3,9 @@
 
     python3 examples/drive.py --ros-args -r cmd_vel:=/your_robot/cmd_vel
 
-It switches the recognizer to hands-free and listens to two topics: `speech/text`, on whose
-commands it acts, and `speech/partial`, in which it looks for the stop word alone, since stopping
-must not wait until a sentence is over. A robot needs more than this to be safe: a stop word may be
-misheard.
+It switches the recognizer to hands-free and subscribes to two topics. `speech/text` brings the
+commands. `speech/partial` brings the stop word while the person still speaks, because a stop must
+not wait for the end of a sentence. This does not make a robot safe: a stop word can be misheard.
 """
 
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from std_srvs.srv import SetBool
 SPEED = 0.5  # m/s
 TURN_RATE = 0.8  # rad/s
 PERIOD = 0.05  # s between Twists while moving
-LONGEST = 60.0  # s that one command may move the robot
+LONGEST = 60.0  # s, maximum duration of one motion
 NUMBERS = {
     word: number
     for number, word in enumerate(
@@ -36,7 +35,7 @@ STOP_WORDS = {'stop', 'halt', 'freeze'}
 
 @dataclass(frozen=True)
 class Motion:
-    """A velocity, and for how long."""
+    """A velocity and its duration."""
 
     linear: float = 0.0
     """In m/s, forward is positive (REP-103)."""
@@ -52,12 +51,12 @@ def words(text: str) -> list[str]:
 
 
 def wants_stop(text: str) -> bool:
-    """Return whether a text, also an unfinished one, holds the stop word."""
+    """Return whether a text, which may be unfinished, has a stop word."""
     return bool(STOP_WORDS & set(words(text)))
 
 
 def amount(spoken: list[str], default: float) -> float:
-    """Return the first number in the words."""
+    """Return the first number in the words, or the default."""
     for word in spoken:
         if word in NUMBERS:
             return float(NUMBERS[word])
@@ -98,7 +97,7 @@ class Driver(Node):
         self._asking = self.create_timer(1.0, self._listen)
 
     def _listen(self) -> None:
-        """Ask the recognizer to hear every utterance, until it agrees."""
+        """Ask the recognizer to transcribe every utterance, until it answers."""
         if not self._hands_free.service_is_ready():
             return
         answer = self._hands_free.call_async(SetBool.Request(data=True))

@@ -1,7 +1,7 @@
 """An example of a robot's bring-up that includes the speech recognizer.
 
-It puts everything into the robot's namespace, renames a topic as the robot's other nodes expect
-it, and lets launch take the node through its lifecycle instead of `autostart`.
+It puts everything into the robot's namespace, renames a topic to the name that other nodes use,
+and lets launch configure and activate the node instead of `autostart`.
 
     ros2 launch distil_whisper_ros robot.launch.py robot:=robot1
 """

@@ -10,18 +10,26 @@ from launch import LaunchDescription
 ARGUMENTS = {
     # name: (default, description, parameter that it sets)
     'model': ('', 'Whisper checkpoint: a name on the hub, or a folder', 'model.id'),
-    'device': ('', 'where the model runs: auto, cpu, cuda, cuda:1', 'model.device'),
-    'microphone': ('', 'its name, a part of its name, or its number', 'microphone.device'),
-    'autostart': ('', 'false leaves configuring and activating to you', 'autostart'),
+    'device': ('', 'device for the model: auto, cpu, cuda or cuda:1', 'model.device'),
+    'microphone': (
+        '',
+        'name of the microphone, a part of its name, or its number',
+        'microphone.device',
+    ),
+    'autostart': (
+        '',
+        'false: you, or a lifecycle manager, configure and activate the node',
+        'autostart',
+    ),
     'namespace': ('', 'namespace of the node, its topics and its services', None),
     'parameters_file': ('', 'a YAML file of parameters, as config/speech.yaml', None),
     'log_level': ('info', 'debug, info, warn, error or fatal', None),
-    'respawn': ('false', 'start the node anew when it ends by itself', None),
+    'respawn': ('false', 'true: restart the node if it ends by itself', None),
 }
 
 
 def start(context):
-    """Return the node; arguments that were not given leave the parameters alone."""
+    """Return the node; an argument that is not given does not set its parameter."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     changes = {}
     for name, (_, _, parameter) in ARGUMENTS.items():

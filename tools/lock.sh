@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Write the lock files anew from requirements/*.in, for Python 3.10 and newer on any machine.
+# Write the lock files again from requirements/*.in, for Python 3.10 and newer on any machine.
 # torch and its CUDA parts are left out: tools/setup.sh and the Dockerfile choose the right build.
 set -euo pipefail
 cd "$(dirname "$0")/../requirements"

@@ -72,7 +72,7 @@ class LossyLink:
 
     @contextmanager
     def inside(self, host: str) -> Iterator[None]:
-        """Be that host: for this thread, and for what it starts."""
+        """Be that host, for this thread and its children."""
         before = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
         inside = os.open(f'/run/netns/{self._names[host]}', os.O_RDONLY)
         try:

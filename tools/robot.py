@@ -57,7 +57,7 @@ DOMAINS = itertools.cycle(random.SystemRandom().sample(MINE, len(MINE)))
 
 
 def isolation() -> dict[str, str]:
-    """Return an environment in which ROS reaches nobody but its own processes on this machine."""
+    """Return an environment in which ROS reaches only its own processes on this machine."""
     humble = os.environ.get('ROS_DISTRO') == 'humble'  # newer ones warn of the older name
     local = (
         {'ROS_LOCALHOST_ONLY': '1'} if humble else {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
@@ -181,7 +181,7 @@ class VirtualMicrophone:
             player.wait()
 
     def quiet(self) -> None:
-        """Wait until nobody speaks any more."""
+        """Wait until the recording is over."""
         for player in self._players:
             player.wait()
         time.sleep(0.8)  # until it is not in the next utterance's pre-roll either
@@ -212,7 +212,7 @@ class RecognizerProcess:
         )
 
     def log(self) -> str:
-        """Return what the node wrote so far."""
+        """Return the output of the node so far."""
         self.output.seek(0)
         return self.output.read()
 
@@ -340,7 +340,7 @@ class Client:
         return self.call(SetBool, f'speech/{name}', SetBool.Request(data=on))
 
     def listen(self, **options: object) -> 'Listening':
-        """Send a goal to speech/listen; return what comes of it."""
+        """Send a goal to speech/listen; return its result."""
         if self._listener is None:
             self._listener = ActionClient(self.node, Listen, 'speech/listen')
         if not self._listener.wait_for_server(10):

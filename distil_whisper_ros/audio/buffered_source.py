@@ -146,4 +146,4 @@ class BufferedSource:
         try:
             self._on_change(problem)
         except Exception:  # the observer's fault must not end the thread that delivers audio
-            logging.getLogger(__name__).exception('telling a change of %s failed', self._name)
+            logging.getLogger(__name__).exception('a problem of %s was not reported', self._name)

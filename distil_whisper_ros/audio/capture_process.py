@@ -24,7 +24,7 @@ import time
 HEADER = struct.Struct('<cdII')
 OPENED, BLOCK, FAILED, GONE = b'O', b'B', b'F', b'G'
 BLOCK_DURATION = 0.032  # s
-LATE = 10.0  # s that the parent may be late, beside what a pipe holds
+LATE = 10.0  # s that the parent may be late, besides the capacity of the pipe
 PREFERRED_RATE = 16_000  # Hz
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
@@ -63,7 +63,7 @@ def find_device(sounddevice, wanted):
 
 
 def choose_format(sounddevice, device, sample_rate, channels):
-    """Return (sample rate, channels) that the device does, the nearest to 16 kHz mono."""
+    """Return the (sample rate, channels) that the device supports, nearest to 16 kHz mono."""
     own_rate, own_channels = int(device['default_samplerate']), device['max_input_channels']
     rates = [sample_rate] if sample_rate else [PREFERRED_RATE, own_rate, 48_000, 44_100, 32_000]
     counts = [channels] if channels else [1, 2, own_channels]
@@ -81,8 +81,8 @@ def choose_format(sounddevice, device, sample_rate, channels):
         f'the microphone "{device["name"]}" refuses '
         + (f'{sample_rate} Hz' if sample_rate else 'every common rate')
         + (f' with {channels} channels' if channels else '')
-        + f' ({reason(refusal)}); it does {own_rate} Hz with {own_channels} channels at most, '
-        'and only one program may have it unless PulseAudio or dsnoop shares it'
+        + f' ({reason(refusal)}); it supports {own_rate} Hz with {own_channels} channels at '
+        'most, and only one program can use it unless PulseAudio or dsnoop shares it'
     )
 
 
@@ -137,8 +137,8 @@ def run(wanted, writer):
     ended = threading.Event()
 
     def callback(data, _frames, clock, status):
-        # An exception here would end the stream without a word, and waiting would lose samples:
-        # it only offers the block. No other thread has a part in it, since waking one costs more.
+        # An exception here would end the stream without a message, and waiting would lose samples:
+        # it only offers the block. It wakes no other thread, because that costs more.
         nonlocal overflows
         overflows += status.input_overflow
         delay = clock.currentTime - clock.inputBufferAdcTime
@@ -167,7 +167,7 @@ def run(wanted, writer):
     except sounddevice.PortAudioError as error:
         raise ValueError(
             f'the microphone "{device["name"]}" cannot be opened ({reason(error)}): another '
-            'program may have it, or this user may not: add it to the audio group'
+            'program may be using it, or this user may not use it: add the user to the audio group'
         ) from error
     ended.wait()
     writer.send(GONE, f'the microphone "{device["name"]}" is gone'.encode())

@@ -53,7 +53,7 @@ class FileSource:
         return -(-len(self._samples) // FRAME_LENGTH)
 
     def read(self, wait_for: int = 1) -> Frame | None:
-        """Return the next frame; raise EOFError behind the last."""
+        """Return the next frame; raise EOFError after the last one."""
         with self._lock:
             if self._next is None or self._next >= self._frames:
                 raise EOFError

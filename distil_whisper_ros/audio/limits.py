@@ -1,4 +1,4 @@
-"""The one place that checks the size of every sound that comes in, before anything is allocated.
+"""The limits of all incoming audio, checked before memory is allocated.
 
 A message with a rate of 1 Hz would take gigabytes once it is resampled, and one with 0 Hz would
 divide by zero; so streams, requests and recordings are all checked here.

@@ -34,7 +34,7 @@ ENDING = 2.0  # s that a process may take to end once it is killed, or a thread 
 QUIET_PERIOD = 0.11  # s between reads of the pipe while nobody speaks: each wake-up costs
 OVERFLOW_SHOWN = 10.0  # s for which an overflow is a problem to report
 LONGEST_MESSAGE = 4 << 20  # bytes: 0.032 s of 64 channels at 384 kHz are 3.1 MB
-LONGEST_DELAY = 60.0  # s between capture and arrival from which the capture time is not believed
+LONGEST_DELAY = 60.0  # s between capture and arrival above which the capture time is ignored
 
 
 class Microphone(BufferedSource):
@@ -235,7 +235,7 @@ class Session:
             child.stdout.close()
 
     def interrupt(self) -> None:
-        """Ask the session to end, and whoever waits for its answer not to wait."""
+        """Ask the session to end, and wake the threads that wait for its answer."""
         self.closing.set()
         self.answered.set()
 
@@ -251,7 +251,7 @@ class Session:
 
 
 class Description:
-    """What the capture process tells of its stream, checked."""
+    """The stream as the capture process describes it, checked."""
 
     def __init__(self, payload: bytes) -> None:
         """Read an OPENED message; raise an AudioError if it is not right."""

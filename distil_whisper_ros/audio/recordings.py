@@ -1,4 +1,4 @@
-"""Recordings: WAV, FLAC, OGG and whatever else libsndfile reads."""
+"""Recordings: WAV, FLAC, OGG and the other formats of libsndfile."""
 
 import os
 from pathlib import Path

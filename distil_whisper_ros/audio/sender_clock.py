@@ -2,7 +2,7 @@
 
 from collections import deque
 
-WINDOW = 10.0  # s of blocks that are looked at
+WINDOW = 10.0  # s of blocks that are compared
 STEP = 3.0  # s: a larger change is a clock that was set, or a sender that restarted
 
 

@@ -50,7 +50,7 @@ class Block:
         return len(self.samples) / self.sample_rate
 
     def checked(self) -> 'Block':
-        """Return the block without a stamp that cannot be one; raise a FormatError if it is bad.
+        """Return the block, without an impossible stamp; raise a FormatError if it is bad.
 
         At most LONGEST_BLOCK is accepted, of the samples and of the earlier ones.
         """
@@ -91,7 +91,7 @@ class StreamSource(BufferedSource):
         self._lost_at = -LOSS_SHOWN
         self._sender_clock = SenderClock()
         self.gaps = 0
-        """Times that something was missing."""
+        """Number of gaps in the audio."""
 
     def open(self) -> None:
         """Start to wait for the publisher."""
@@ -127,7 +127,7 @@ class StreamSource(BufferedSource):
         super().begin()
 
     def health(self) -> SourceHealth:
-        """Return how the source does."""
+        """Return the state of the source."""
         self.check_publisher()
         return replace(super().health(), clock_offset=self.clock_offset)
 
@@ -152,7 +152,7 @@ class StreamSource(BufferedSource):
                 f'nobody publishes audio on {self._name}: start the executable "microphone" '
                 'on the machine that has one, with the same ROS_DOMAIN_ID'
             )
-        return f'no audio comes on {self._name} any more: the publisher or the network is gone'
+        return f'no more audio arrives on {self._name}: the publisher or the network is gone'
 
     def push(self, block: Block) -> None:
         """Take the next block, from one thread; raise a FormatError if it is bad."""

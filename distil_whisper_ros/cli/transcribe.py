@@ -68,7 +68,7 @@ def targets(paths: Iterable[Path], folder: Path, extension: str) -> list[Path]:
 
 
 class SegmentProgress(JobContext):
-    """Show how much of a recording is transcribed, each time that the transcriber yields."""
+    """Show how much of a recording is transcribed, whenever the transcriber yields."""
 
     def __init__(self, name: str, duration: float, batch: float, progress: ProgressBar) -> None:
         """Take the recording's name and duration, and the duration of a batch, in seconds."""
@@ -78,7 +78,7 @@ class SegmentProgress(JobContext):
         self.show()
 
     def show(self) -> None:
-        """Show what is done."""
+        """Show the finished part."""
         share = self._done / self._duration if self._duration else 1.0
         self._progress(f'{self._name}: transcribing {self._duration:.0f} s', share)
 

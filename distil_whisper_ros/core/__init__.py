@@ -1,1 +1,1 @@
-"""Values, settings, errors and the scheduler: what every floor above uses."""
+"""Values, settings, errors and the scheduler, which all floors above use."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SAMPLE_RATE = 16_000  # Hz: what Whisper and Silero were trained on
-FRAME_LENGTH = 512  # samples: what Silero takes
+SAMPLE_RATE = 16_000  # Hz: Whisper and Silero were trained on it
+FRAME_LENGTH = 512  # samples: Silero takes frames of this length
 FRAME_DURATION = FRAME_LENGTH / SAMPLE_RATE  # 0.032 s
 
 Samples = npt.NDArray[np.float32]

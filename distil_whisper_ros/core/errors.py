@@ -1,4 +1,4 @@
-"""What can go wrong, for people to read.
+"""The errors that a person can put right.
 
 SpeechError            one sentence that names what was wrong and what would be right
 ├── SettingError       a parameter has a value that cannot be used

@@ -20,14 +20,14 @@ from typing import Any
 class Priority(IntEnum):
     """How urgent a job is; the least number first."""
 
-    FINAL = 0  # somebody waits for the text
+    FINAL = 0  # a client waits for the text
     SPECULATIVE = 1  # at a pause, in case the speaker is done
-    PARTIAL = 2  # while somebody speaks
+    PARTIAL = 2  # during the speech
     BATCH = 3  # audio that came in a request
 
 
 class JobAborted(CancelledError):
-    """Nobody wants the job's result any more."""
+    """The job was aborted: its result is not needed any more."""
 
 
 class Job:
@@ -67,14 +67,14 @@ class Job:
 
 
 class JobContext:
-    """What a job's work sees of the scheduler."""
+    """The scheduler as a job's work sees it."""
 
     def __init__(self, scheduler: 'Scheduler | None' = None, job: 'Job | None' = None) -> None:
         """Without a scheduler, nothing ever interrupts."""
         self._scheduler, self._job = scheduler, job
 
     def check(self) -> None:
-        """Raise JobAborted if nobody wants the result any more; cheap enough for each token."""
+        """Raise JobAborted if the job was aborted; cheap enough to call for each token."""
         if self._job is not None and self._job.aborted:
             raise JobAborted
 
@@ -90,7 +90,7 @@ class Scheduler:
     """Runs one job at a time, in a thread of its own."""
 
     def __init__(self, on_failure: Callable[[BaseException], None] | None = None) -> None:
-        """`on_failure` gets the exceptions of jobs whose result nobody wants any more."""
+        """`on_failure` gets the exceptions of jobs that were aborted."""
         self._on_failure = on_failure or (lambda error: None)
         self._jobs: list[tuple[Priority, int, Job]] = []
         self._numbers = itertools.count()
@@ -169,7 +169,7 @@ class Scheduler:
     def _report(self, error: BaseException) -> None:
         try:
             self._on_failure(error)
-        except Exception:  # whoever reports failures has failed: the thread goes on
+        except Exception:  # the report itself failed: the thread goes on
             pass
 
     def _take(self, below: Priority | None = None) -> Job | None:

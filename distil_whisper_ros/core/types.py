@@ -1,4 +1,4 @@
-"""Plain values: what was heard, what the model made of it, and what came of it."""
+"""Plain values: utterances, hypotheses of the model, and transcripts."""
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -10,7 +10,7 @@ from .audio_format import FRAME_DURATION, SAMPLE_RATE, Samples
 
 
 class State(IntEnum):
-    """What the recognizer does. The numbers are distil_whisper_msgs/RecognizerState's."""
+    """The state of the recognizer. The numbers are distil_whisper_msgs/RecognizerState's."""
 
     UNKNOWN = 0
     UNCONFIGURED = 1
@@ -57,7 +57,7 @@ class Ending(IntEnum):
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was heard, from a little before the first word to a little after the last."""
+    """The audio from a little before the first word to a little after the last."""
 
     samples: Samples
     time: float
@@ -66,7 +66,7 @@ class Utterance:
     speech: tuple[float, ...] = ()
     """Probability of speech of each frame of the samples."""
     speech_start: float = 0.0
-    """When somebody began to speak, in seconds of time.monotonic()."""
+    """When speech started, in seconds of time.monotonic()."""
     speech_end: float = 0.0
     """When the last sample of speech was captured, in seconds of time.monotonic()."""
     voiced: float = 0.0
@@ -74,7 +74,7 @@ class Utterance:
     loudest: float = 0.0
     """The level of the loudest tenth of a second, in dBFS."""
     note: str = ''
-    """What was odd while hearing, as a sentence; or empty."""
+    """A fault while listening, as a sentence; or empty."""
 
     @property
     def duration(self) -> float:
@@ -119,7 +119,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """What was decoded at once: at most 30 s. Times count from the utterance's first sample."""
+    """The text of at most 30 s of audio, decoded at once.
+
+    Times are in seconds from the utterance's first sample.
+    """
 
     text: str
     start: float
@@ -129,14 +132,14 @@ class Segment:
     compression_ratio: float
     words: tuple[Word, ...] = ()
     redone: bool = False
-    """Whether less than 30 s was encoded first, and that did not do."""
+    """Whether a short audio context failed, so that it was decoded again with 30 s."""
     truncated: bool = False
     """Whether decoding stopped at the maximum number of tokens, before the end of the text."""
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What the model made of an utterance."""
+    """The model's text for an utterance."""
 
     segments: tuple[Segment, ...]
     language: str = ''
@@ -163,7 +166,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What came of a request."""
+    """The result of a request."""
 
     outcome: Outcome
     id: int = 0
@@ -178,5 +181,5 @@ class Transcript:
 
     @property
     def accepted(self) -> bool:
-        """Whether somebody said the text."""
+        """Whether the text was accepted as speech."""
         return self.outcome is Outcome.TRANSCRIBED

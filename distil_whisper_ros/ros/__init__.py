@@ -1,1 +1,1 @@
-"""The ROS node: parameters in, messages out. What it does is in the package above."""
+"""The ROS nodes: parameters and requests in, messages out."""

@@ -1,4 +1,4 @@
-"""The start of the node by itself, again and again until it works."""
+"""Configure and activate the node at its start, and try again until that works."""
 
 from collections.abc import Callable
 

@@ -17,7 +17,7 @@ LATEST = (2**31 - 1) * 10**9 + 999_999_999  # ns: the last moment that a Time ca
 
 
 def by_clock(clock: Clock) -> TimeOf:
-    """Return what makes stamps by a clock out of moments of time.monotonic().
+    """Return a function from moments of time.monotonic() to stamps of a clock.
 
     The clock may be a simulation's, which has nothing to do with this machine's; so a moment is as
     long before the clock's now as it is before the monotonic now.
@@ -27,7 +27,7 @@ def by_clock(clock: Clock) -> TimeOf:
 
 
 def after(begin: Time) -> TimeOf:
-    """Return what makes stamps out of seconds after `begin`."""
+    """Return a function from seconds after `begin` to stamps."""
     first = begin.sec * 10**9 + begin.nanosec
     return lambda offset: stamp(first + round(offset * 1e9))
 

@@ -10,7 +10,7 @@ from ..core.types import Outcome, State, Transcript
 
 @dataclass
 class Load:
-    """Counts what the recognizer did so far."""
+    """Counts the requests of the recognizer and their results."""
 
     requests: int = 0
     transcribed: int = 0

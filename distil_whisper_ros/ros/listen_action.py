@@ -21,7 +21,7 @@ from .log import log_failure, printable
 from .services import overridden, Parts, with_text_options
 from .timers import steady_timer
 
-FEEDBACK_PERIOD = 0.05  # s: twice the ten a second that are promised
+FEEDBACK_PERIOD = 0.05  # s: 20 times a second
 CANCELING = 1.0  # s that rclpy may take to mark a goal as one that is being canceled
 
 
@@ -51,7 +51,7 @@ class ListenAction:
         self._state = state
         self._lock = threading.Lock()
         self._goals: dict[bytes, Goal] = {}
-        # One for the node's whole life; it rests while there are no goals, since it costs.
+        # One timer for the life of the node; without goals it is canceled, to save time.
         self._timer = steady_timer(node, FEEDBACK_PERIOD, self._publish_feedback)
         self._timer.cancel()
         self._server = DeferredActionServer(node, 'speech/listen', self._start, self._cancel)
@@ -168,7 +168,7 @@ class DeferredActionServer(ActionServer):
             Listen,
             name,
             lambda handle: Listen.Result(),  # never called: see notify_execute
-            goal_callback=lambda goal: GoalResponse.ACCEPT,  # a refusal could not say why
+            goal_callback=lambda goal: GoalResponse.ACCEPT,  # a rejection has no reason
             cancel_callback=cancel,
             callback_group=MutuallyExclusiveCallbackGroup(),
             goal_service_qos_profile=DEEP,
@@ -185,7 +185,7 @@ class DeferredActionServer(ActionServer):
         try:
             super().notify_execute(handle, make_result)
         except Exception as error:  # the executor is shut down: nobody gets results any more
-            self._logger.debug(f'a goal was left: {printable(error)}')
+            self._logger.debug(f'a goal got no result: {printable(error)}')
 
 
 def key(handle: Any) -> bytes:

@@ -28,6 +28,6 @@ def escaped(char: str) -> str:
 
 
 def log_failure(node: Node, error: BaseException) -> None:
-    """Log an exception that nobody expected, with its traceback."""
+    """Log an unexpected exception with its traceback."""
     text = ''.join(traceback.format_exception(type(error), error, error.__traceback__))
     node.get_logger().error(printable(text, TRACEBACK_LIMIT, lines=True))

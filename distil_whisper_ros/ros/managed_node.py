@@ -63,7 +63,7 @@ class ManagedNode(LifecycleNodeMixin, Node):
         return True
 
     def on_transition_request(self) -> None:
-        """Take note that somebody asks for a transition; overridden."""
+        """Handle that a client asks for a transition; overridden."""
 
     def destroy_node(self) -> None:
         """Remove the node from the graph; rclpy's would stay, since its state machine holds it."""

@@ -20,7 +20,7 @@ from ..core.settings import parameter_specs, RENAMED, Settings, settings_from, u
 from .log import printable
 
 # Set by rclpy and by the ROS launch system.
-FOREIGN = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
@@ -33,7 +33,7 @@ class Parameters:
         self._may_change = may_change
         self._specs = {spec.name: spec for spec in parameter_specs()}
         self.problems: dict[str, str] = {}
-        """What is wrong with values given at the start, by name; `settings` raises them."""
+        """Errors of the values given at the start, by name; `settings` raises them."""
         self.replaced: set[str] = set()
         """Parameters that have their defaults since the value given at the start was wrong."""
         for spec in self._specs.values():
@@ -75,7 +75,7 @@ class Parameters:
 
     def _unknown(self) -> Iterable[str]:
         given = getattr(self._node, '_parameter_overrides', {})  # rclpy has no public list
-        return [n for n in given if n not in self._specs and n.split('.')[0] not in FOREIGN]
+        return [n for n in given if n not in self._specs and n.split('.')[0] not in NOT_OURS]
 
     @property
     def settings(self) -> Settings:

@@ -1,4 +1,4 @@
-"""The process around the node: signals, threads, and a clean end."""
+"""The process around the node: signals, threads, and the shutdown."""
 
 from collections.abc import Callable
 import os
@@ -87,7 +87,7 @@ def leave(
 
 
 def within(seconds: float, node: Node, step: Callable[[], object]) -> None:
-    """Do a step of the end, in at most so many seconds; log what it raises."""
+    """Do a step of the shutdown in at most `seconds` s; log its exceptions."""
 
     def guarded() -> None:
         try:

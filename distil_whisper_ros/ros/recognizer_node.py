@@ -1,4 +1,4 @@
-"""The node `speech_recognizer`: it joins the parts and speaks ROS, and does nothing else."""
+"""The node `speech_recognizer`: it connects the parts to each other and to ROS."""
 
 from dataclasses import dataclass
 import itertools
@@ -40,7 +40,7 @@ UNLOADING = 30.0  # s for a transcription under way to see that the model is bei
 
 @dataclass(frozen=True)
 class ConfiguredParts:
-    """What configure makes, and cleanup frees."""
+    """The parts that configure makes and cleanup frees."""
 
     model: str
     transcriber: Any
@@ -61,7 +61,7 @@ class ConfiguredParts:
 
 @dataclass(frozen=True)
 class ActiveParts:
-    """What activate makes, and deactivate closes."""
+    """The parts that activate makes and deactivate closes."""
 
     source: AudioSource
     recognizer: Recognizer
@@ -132,7 +132,7 @@ class SpeechRecognizer(ManagedNode):
         return isinstance(failure, DeviceError) or (isinstance(failure, ModelError) and not folder)
 
     def on_transition_request(self) -> None:
-        """Leave the lifecycle to whoever asks for a transition."""
+        """End autostart: the client that asks for a transition manages the lifecycle now."""
         if self._autostart is not None:
             self._autostart.end()
 
@@ -312,7 +312,7 @@ class SpeechRecognizer(ManagedNode):
     # Parameters
 
     def set_parameters_atomically(self, parameter_list):
-        """Set parameters; a refusal says what would be right, which rclpy's would not."""
+        """Set parameters; an error names the right values, which rclpy's does not."""
         try:
             with self._settings_lock:
                 parameters = self._declared.prepare(parameter_list)
@@ -342,21 +342,21 @@ class SpeechRecognizer(ManagedNode):
             return 'deactivate it first (ros2 lifecycle set)'
         return ''
 
-    # What the services and the action use; see Parts
+    # For the services and the action; see Parts
 
     def settings(self) -> Settings:
         """Return the settings as they are now; raise a SettingError if one is wrong."""
         return self._declared.settings
 
     def recognizer(self) -> Recognizer:
-        """Return the recognizer, or raise an InactiveError that says what to do."""
+        """Return the recognizer, or raise an InactiveError with the remedy."""
         active = self._active
         if active is None or self._machine.facts.lifecycle is not Lifecycle.ACTIVE:
             raise InactiveError(self._why_inactive())
         return active.recognizer
 
     def transcription_queue(self) -> TranscriptionQueue:
-        """Return what transcribes the audio of requests; it needs no microphone."""
+        """Return the queue that transcribes the audio of requests; it needs no microphone."""
         configured = self._configured
         if configured is None:
             raise InactiveError(self._why_inactive())
@@ -373,7 +373,7 @@ class SpeechRecognizer(ManagedNode):
         return f'the recognizer is {state.name.lower()}, not active: {remedy}'
 
     def set_muted(self, muted: bool) -> str:
-        """Close the microphone or let it open again, in every state; return what that did.
+        """Close the microphone or let it open again, in every state; return the result.
 
         Raise an AudioError if the microphone refuses to open; it stays muted then.
         """
@@ -403,7 +403,7 @@ class SpeechRecognizer(ManagedNode):
         configured = self._configured
         return (configured.model, configured.device) if configured is not None else ('', '')
 
-    # What the parts report; called from their threads
+    # Reports of the parts, called from their threads
 
     def _on_progress(self, step: str, share: float) -> None:
         """Publish and log how far loading is."""
@@ -436,7 +436,7 @@ class SpeechRecognizer(ManagedNode):
         self._outputs.publish_transcript(transcript, self._declared.settings, model, device)
 
     def on_failure(self, error: Exception) -> None:
-        """Log an exception that nobody expected."""
+        """Log an unexpected exception."""
         log_failure(self, error)
 
     def _on_source_change(self, problem: str) -> None:

@@ -94,7 +94,7 @@ class SelfSpeechMonitor:
                 self._set(name, False)
 
     def close(self) -> None:
-        """Stop to follow the speakers."""
+        """Stop following the speakers."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:

@@ -24,11 +24,11 @@ class Parts(Protocol):
     """The parts of the node that services and the action use."""
 
     def recognizer(self) -> Recognizer:
-        """Return the recognizer, or raise an InactiveError that says what to do."""
+        """Return the recognizer, or raise an InactiveError with the remedy."""
         ...
 
     def transcription_queue(self) -> TranscriptionQueue:
-        """Return what transcribes the audio of requests, or raise an InactiveError."""
+        """Return the queue that transcribes the audio of requests, or raise an InactiveError."""
         ...
 
     def settings(self) -> Settings:
@@ -36,7 +36,7 @@ class Parts(Protocol):
         ...
 
     def set_muted(self, muted: bool) -> str:
-        """Close the microphone or let it open again; return what that did, as a sentence."""
+        """Close the microphone or let it open again; return the result as a sentence."""
         ...
 
     def transcript_message(self, transcript: Transcript, time_of: TimeOf | None = None) -> Any:

@@ -1,7 +1,7 @@
-"""Audio that comes in requests, another robot's or a file's: transcribed in order, or in batches.
+"""The audio of speech/transcribe: transcribed in order, in batches where that is possible.
 
 Several utterances in one batch cost hardly more than one where the model waits for its weights, as
-on a GPU. What this robot hears itself always goes first.
+on a GPU. This robot's own utterances always go first.
 """
 
 from collections import deque
@@ -63,7 +63,7 @@ class TranscriptionRequest:
     utterance: Utterance | None = None
 
     def __post_init__(self) -> None:
-        """Make the future one that nobody outside can cancel."""
+        """Protect the future: its holders cannot cancel it."""
         self.future.set_running_or_notify_cancel()
         self._lock = threading.Lock()
 

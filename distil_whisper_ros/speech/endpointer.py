@@ -17,7 +17,7 @@ HYSTERESIS = 0.15
 
 
 class Endpointer:
-    """Follows one utterance; `step` takes a frame's probability and tells when it is over.
+    """Follows one utterance; `step` takes a frame's probability and returns an ending.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Endpointer:
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody began to speak."""
+        """Whether speech started."""
         return self.speech_start is not None
 
     @property
@@ -87,7 +87,7 @@ class Endpointer:
 
     @property
     def _allowed(self) -> float:
-        """Frames in which speech may start: if it started in time, it counts when it is sure."""
+        """Frames to wait for speech; an onset within them gets time to be confirmed."""
         return self._wait_frames + DELAY + (ONSET_AGE if self._onset else 0)
 
     def _follow(self, voiced: bool) -> None:

@@ -1,4 +1,4 @@
-"""Whether somebody said that: hypothesis and utterance go in, the reason to reject comes out.
+"""Reject hallucinated text: hypothesis and utterance go in, the reason to reject comes out.
 
 Whisper was trained on subtitles, and invents some on silence, noise, hum and music: "Thank you.",
 "you", or one phrase over and over. No single sign tells these from speech; together they do:
@@ -23,7 +23,7 @@ from .words import words
 def rejection(
     hypothesis: Hypothesis, utterance: Utterance, settings: HallucinationFilterSettings
 ) -> str:
-    """Return why nobody said the text, as a sentence; empty if somebody did."""
+    """Return why the text is rejected, as a sentence; empty if it is accepted."""
     text = hypothesis.text
     if not words(text):
         return 'the model found no words in it'
@@ -31,14 +31,14 @@ def rejection(
         return ''
     if utterance.voiced < settings.min_speech:
         return (
-            f'only {utterance.voiced:.2f} s of it sound like speech '
+            f'only {utterance.voiced:.2f} s of it sounds like speech '
             f'(hallucination_filter.min_speech is {settings.min_speech:g} s)'
         )
     # A word at the edge of the utterance may be cut off, so one more is allowed.
     possible = settings.max_words_per_second * utterance.voiced + 1
     if len(words(text)) > possible:
         return (
-            f'{len(words(text))} words cannot be said in {utterance.voiced:.2f} s '
+            f'{len(words(text))} words are too many for {utterance.voiced:.2f} s of speech '
             f'(hallucination_filter.max_words_per_second is {settings.max_words_per_second:g})'
         )
     reasons = [segment_rejection(segment, settings) for segment in hypothesis.segments]
@@ -64,7 +64,7 @@ def segment_rejection(segment: Segment, settings: HallucinationFilterSettings) -
         and segment.mean_log_probability < settings.confident_log_probability
     ):
         return (
-            f'the model takes it for no speech (probability {segment.no_speech_probability:.2f}, '
+            f'the model finds no speech in it (probability {segment.no_speech_probability:.2f}, '
             'hallucination_filter.max_no_speech_probability is '
             f'{settings.max_no_speech_probability:g})'
         )

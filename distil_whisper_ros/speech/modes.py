@@ -14,7 +14,7 @@ class Mode(Protocol):
     """Whether the audio between two utterances counts: the second one's pre-roll is in it."""
 
     def next(self, requests: Sequence[Request]) -> Request | Settings | None:
-        """Return the request to listen for, settings for one that nobody made, or None to wait.
+        """Return the request to listen for, settings for one without a client, or None to wait.
 
         `requests` are those without an answer, the oldest first.
         """
@@ -47,7 +47,7 @@ class HandsFree:
     continuous = True
 
     def __init__(self, settings: Callable[[], Settings]) -> None:
-        """Take what returns the settings as they are at the start of each utterance."""
+        """Take a function that returns the settings for each utterance."""
         self._settings = settings
 
     def next(self, requests: Sequence[Request]) -> Request | Settings | None:

@@ -44,17 +44,17 @@ from .utterance_listener import UtteranceListener, VoiceActivity
 
 LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
 CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
-LOOK_AGAIN = 0.2  # s between looks at a microphone that is gone, hands-free
+LOOK_AGAIN = 0.2  # s between checks of a microphone that is gone, hands-free
 LONGEST_PAUSE = 5.0  # s between tries after failures in a row
 STALLED = 10.0  # s without a frame of a live source, after which it counts as gone
 AT_LEISURE = 4  # frames to wait for while nobody speaks: each wake-up costs
 
 
 class Observer(Protocol):
-    """Whoever is told what the recognizer does; on the event thread, but for on_failure."""
+    """Gets the results of the recognizer, on the event thread except for on_failure."""
 
     def on_transcript(self, transcript: Transcript) -> None:
-        """Take what came of an utterance, before the request's future is done."""
+        """Take the transcript of an utterance, before the request's future is done."""
         ...
 
     def on_partial(self, request: Request, text: str) -> None:
@@ -62,16 +62,16 @@ class Observer(Protocol):
         ...
 
     def wants_partial(self) -> bool:
-        """Return whether anybody reads along. Called from the listener's thread."""
+        """Return whether partial text has a subscriber. Called from the listener's thread."""
         ...
 
     def on_failure(self, error: Exception) -> None:
-        """Take an exception that nobody expected. Called from any thread."""
+        """Take an unexpected exception. Called from any thread."""
         ...
 
 
 class Recognizer:
-    """Hears one utterance for each request, or every one hands-free, and tells what was said."""
+    """Hears one utterance for each request, or every utterance hands-free, and transcribes it."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ class Recognizer:
             )
 
     def stop(self) -> bool:
-        """Stop listening now and transcribe what was heard; return whether anybody listened."""
+        """Stop listening now and transcribe the speech so far; return whether it was listening."""
         with self._condition:
             request = self._heard
             if request is None or request.halt is not None:
@@ -231,11 +231,11 @@ class Recognizer:
 
     @property
     def _hearing(self) -> bool:
-        """Whether somebody speaks."""
+        """Whether a person speaks."""
         return self._machine.facts.phase is Phase.HEARING
 
     def _wanted(self) -> list[Request]:
-        """Return the requests without an answer that nobody canceled, the oldest first."""
+        """Return the requests without an answer that are not canceled, the oldest first."""
         return [r for r in self._requests if r.halt is not Ending.CANCELED]
 
     def _halt(self, request: Request, ending: Ending, reason: str = '') -> None:
@@ -393,7 +393,7 @@ class Recognizer:
             ending = Ending.SOURCE_ENDED
             self._end_hands_free()
         except DeviceError as error:
-            # A source that mute or close has closed is no fault.
+            # It is no fault if mute or close has closed the source.
             halt = listener.request.halt
             ending, note = halt or Ending.MICROPHONE_LOST, '' if halt else str(error)
             self.source_changed()
@@ -450,8 +450,8 @@ class Recognizer:
             return None
         with self._condition:
             queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
-            # Nobody asked for the one that is heard, so nobody gets its answer; but if mute has
-            # ended it meanwhile, its audio must go.
+            # The utterance that is heard has no client, so it needs no answer. But if mute ended
+            # it meanwhile, its audio must not go to another request.
             if not queued or heard.halt is not None or not heard.claim():
                 return None
             self._requests.remove(heard)
@@ -528,7 +528,7 @@ class Recognizer:
         while (event := self._events.get()) is not None:
             try:
                 event()
-            except Exception as error:  # even a failure that fails does not end the thread
+            except Exception as error:  # not even a failed report ends the thread
                 self._fail(error)
 
     def _on_heard(self, request: Request, utterance: Utterance, ahead: Speculation | None) -> None:
@@ -580,7 +580,7 @@ class Recognizer:
         return whole and not (over or request.implicit or request.halt or self._muted)
 
     def _wait_on(self, request: Request, transcript: Transcript) -> None:
-        """Tell what was rejected, and listen on for the same request."""
+        """Publish the rejected text, and go on listening for the same request."""
         try:
             self._observer.on_transcript(replace(transcript, id=request.id))
         except Exception as error:
@@ -592,7 +592,7 @@ class Recognizer:
             self._condition.notify_all()
 
     def _cancel(self, request: Request) -> None:
-        """Answer a request that somebody canceled."""
+        """Answer a canceled request."""
         self._finish(request, canceled(request.halt_reason))
         if request.job is not None:
             request.job.abort()
@@ -624,7 +624,7 @@ class Recognizer:
         with self._condition:
             was_transcribing = request.stage is Stage.TRANSCRIBING
         if was_transcribing:
-            # Ready before anybody hears of the answer: whoever hears of it may ask at once.
+            # Ready before the answer is published: its client may send the next request at once.
             self._machine.leave(Phase.TRANSCRIBING)
         with self._condition:
             if request in self._requests:
@@ -665,10 +665,10 @@ class Recognizer:
         return Transcript(Outcome.NO_SPEECH, reason=reason, utterance=utterance)
 
     def _fail(self, error: Exception) -> None:
-        """Report an exception that nobody expected."""
+        """Report an unexpected exception."""
         try:
             self._observer.on_failure(error)
-        except Exception:  # whoever reports failures has failed: the thread goes on
+        except Exception:  # the report itself failed: the thread goes on
             pass
 
 

@@ -21,12 +21,12 @@ class Stage(IntEnum):
 
 @dataclass(eq=False)
 class Request:
-    """A request. Its future always ends with a Transcript, and nobody outside can cancel it."""
+    """A request. Its future always ends with a Transcript; its holders cannot cancel it."""
 
     id: int
     settings: Settings
     implicit: bool = False
-    """Whether nobody asked: it is one utterance of hands-free listening."""
+    """Whether it has no client: it is one utterance of hands-free listening."""
     partial: bool = False
     """Whether its client wants the text while the person speaks."""
     future: 'Future[Transcript]' = field(default_factory=Future)
@@ -39,7 +39,7 @@ class Request:
     frames_waited: int = 0
     """Frames that were heard for it before the utterance that is heard now."""
     utterance: Utterance | None = None
-    """What was heard, once it is complete."""
+    """The utterance, once it is complete."""
     rejected: Transcript | None = None
     """The last text that the hallucination filter rejected, after which it waited on."""
     job: Job | None = None

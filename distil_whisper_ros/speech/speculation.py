@@ -99,7 +99,7 @@ class Speculation:
     def _show(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
         error = job.future.exception()
         if error is not None:
-            # A job that failed at a pause fails the request, if it is taken; that is told there.
+            # A job that failed at a pause is reported by its request, if the request takes it.
             taken = self._whole is not None and job is self._whole[2]
             if not (taken or isinstance(error, (JobAborted, SpeechError))):
                 raise error

@@ -1,4 +1,4 @@
-"""What the recognizer does, as one machine: facts go in, a state comes out.
+"""The state of the recognizer, as one machine: facts go in, a state comes out.
 
 Nobody sets a state. Each part reports the facts that it knows: the node its lifecycle, the
 microphone whether it is gone, the listener its phase. `state_of` is a pure function of these
@@ -37,7 +37,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Facts:
-    """All that decides the state."""
+    """The facts that decide the state."""
 
     lifecycle: Lifecycle = Lifecycle.UNCONFIGURED
     detail: str = ''
@@ -100,7 +100,7 @@ ALLOWED: dict[State, frozenset[State]] = {
 
 
 class StateMachine:
-    """Holds the facts, and tells each change of the state they make. Any thread may call it."""
+    """Holds the facts and reports each change of the state. Any thread may call it."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class StateMachine:
     ) -> None:
         """`on_change` gets state, detail and facts, one call at a time, in the order of changes.
 
-        `on_failure` gets what `on_change` raised, and a transition that ALLOWED does not name.
+        `on_failure` gets exceptions of `on_change`, and transitions that are not in ALLOWED.
         """
         self._on_change = on_change
         self._on_failure = on_failure
@@ -133,7 +133,7 @@ class StateMachine:
         return state_of(self._facts)[1]
 
     def update(self, **changes: Any) -> None:
-        """Take new facts by name; tell the state if it changed."""
+        """Take new facts by name; report the state if it changed."""
         with self._lock:
             self._facts = replace(self._facts, **changes)
             self._tell()
@@ -145,7 +145,7 @@ class StateMachine:
                 self.update(phase=Phase.IDLE)
 
     def tell(self) -> None:
-        """Tell the state again, changed or not."""
+        """Report the state again, changed or not."""
         with self._lock:
             self._told = (State.UNKNOWN, '', False)
             self._tell()
@@ -166,5 +166,5 @@ class StateMachine:
     def _report(self, error: Exception) -> None:
         try:
             self._on_failure(error)
-        except Exception:  # noqa: S110 - whoever reports failures has failed: the state goes on
+        except Exception:  # noqa: S110 - the report itself failed: the state goes on
             pass

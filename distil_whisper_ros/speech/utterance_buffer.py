@@ -16,10 +16,10 @@ MARGIN = 0.192  # s kept behind the last word, which fades out
 
 
 class UtteranceBuffer:
-    """The frames of an utterance; while nobody speaks, only the last `pre_roll` of them."""
+    """The frames of an utterance; before speech starts, only the last `pre_roll` of them."""
 
     def __init__(self, pre_roll: int | None, earlier: Sequence[tuple[Frame, float]] = ()) -> None:
-        """`pre_roll` is in frames; None keeps all that was heard.
+        """`pre_roll` is in frames; None keeps all frames.
 
         `earlier` frames, with their probabilities of speech, were heard before the first push.
         """
@@ -31,7 +31,7 @@ class UtteranceBuffer:
         self._cut: int | None = None  # index of the frame behind an utterance that was too long
 
     def push(self, frame: Frame, probability: float, speaking: bool) -> None:
-        """Take the next frame, and whether somebody began to speak."""
+        """Take the next frame, and whether speech started."""
         self._frames.append((frame, probability))
         self._loudest = max(self._loudest, level(frame.samples))
         if self._pre_roll is not None and not speaking:
@@ -40,7 +40,7 @@ class UtteranceBuffer:
                 self._first += 1
 
     def utterance(self, endpointer: Endpointer, ending: Ending, note: str) -> Utterance:
-        """Cut the speech out of what was kept, with the pre-roll and a margin behind it."""
+        """Cut the speech out of the kept frames, with the pre-roll and a margin behind it."""
         frames = list(self._frames)
         start, end = endpointer.speech_start, endpointer.speech_end
         if not frames or start is None or end is None:
@@ -66,7 +66,7 @@ class UtteranceBuffer:
         )
 
     def rest(self, endpointer: Endpointer | None) -> list[tuple[Frame, float]]:
-        """Return the frames behind the utterance: what may be the pre-roll of the next."""
+        """Return the frames behind the utterance: they may be the pre-roll of the next one."""
         frames = list(self._frames)
         if endpointer is None or endpointer.speech_end is None:
             return frames

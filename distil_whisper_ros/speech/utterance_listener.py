@@ -80,7 +80,7 @@ class UtteranceListener:
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
 
     def hand_over(self, request: Request) -> None:
-        """Give the utterance to another request; its own limits hold if nobody speaks yet."""
+        """Give the utterance to another request; its own limits apply before speech."""
         self.request = request
         if self.speaking:
             self.speculation.request = request
@@ -93,7 +93,7 @@ class UtteranceListener:
 
     @property
     def speaking(self) -> bool:
-        """Whether somebody speaks, or pauses before the utterance is complete."""
+        """Whether speech started and the utterance is not complete."""
         return self._endpointer.speaking
 
     def forget_earlier(self) -> None:
@@ -151,7 +151,7 @@ class UtteranceListener:
         return Ending.SELF_SPEECH if too_long and not self.request.implicit else None
 
     def _quiet_again(self, probability: float) -> bool:
-        """Return whether an utterance may start: one that started unheard must not be cut."""
+        """Return whether an utterance may start: not within one that began during robot speech."""
         if self._quiet == 0:
             self._voice_activity.reset()
         spoken = probability >= self.request.settings.utterance.vad_threshold

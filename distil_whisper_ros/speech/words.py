@@ -4,7 +4,7 @@ import re
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text; a script without spaces counts a word each two characters."""
+    """Return the words of a text; two characters of a script without spaces are a word."""
     found = re.findall(r"[\w'’]+", text)
     return [
         part for word in found for part in (re.findall('..?', word) if _dense(word) else [word])

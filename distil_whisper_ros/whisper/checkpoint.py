@@ -43,7 +43,7 @@ INDEX = 'model.safetensors.index.json'
 FETCH = 'fetch the model again'
 
 Progress = Callable[[str, float], None]
-"""Called with the present step, as text, and the part of it that is done, from 0 to 1."""
+"""Called with the present step, as text, and its finished part, from 0 to 1."""
 
 
 def find_model(
@@ -151,7 +151,7 @@ def _reporter(name: str, progress: Progress) -> type:
 
 
 class _Discard:
-    """A file that discards what is written."""
+    """A file that discards all text."""
 
     def write(self, _text):
         pass

@@ -1,4 +1,4 @@
-"""The microphone, through real PortAudio: what is heard, and what happens when it fails."""
+"""The microphone, through real PortAudio: its audio, and its failures."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def hear(source, seconds: float) -> np.ndarray:
 
 
 def similarity(heard: np.ndarray, said: np.ndarray) -> float:
-    """Return the largest normalized correlation of what was heard with what was said."""
+    """Return the largest normalized correlation of the recorded and the played samples."""
     size = len(heard) + len(said)
     spectrum = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size))
     power = np.sqrt(np.sum(heard**2) * np.sum(said**2))
@@ -294,7 +294,7 @@ def test_a_refused_format_is_explained():
         capture.choose_format(refusing({(48_000, 2)}), DEVICE, 22_050, 0)
     message = str(error.value)
     assert 'the microphone "USB webcam" refuses 22050 Hz (Invalid sample rate)' in message
-    assert 'it does 48000 Hz with 2 channels at most' in message
+    assert 'it supports 48000 Hz with 2 channels at most' in message
 
 
 def test_another_recording_is_not_taken_for_this_one():

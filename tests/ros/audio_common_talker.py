@@ -1,4 +1,4 @@
-"""Publish a person's words in audio_common_msgs of one kind; print what the node heard.
+"""Publish a person's words in audio_common_msgs of one kind; print the text of the node.
 
 Run by test_audio_topic.py, in a process that has that package.
 """
@@ -33,7 +33,7 @@ def messages(kind: str, samples: np.ndarray, stamp):
 
 
 def hear(kind: str, name: str) -> str:
-    """Return what the node makes of `name` messages."""
+    """Return the text of the node for `name` messages."""
     with robot(audio__source='topic', audio__topic='sound') as (client, _):
         client.wait_state('lost', 'ready')
         clock = client.node.get_clock()

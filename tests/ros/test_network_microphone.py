@@ -30,7 +30,7 @@ class Clock:
 
 @pytest.fixture
 def heard():
-    """Return a microphone, its clock, and what it told."""
+    """Return a microphone, its clock, and the problems that it reported."""
     clock, told = Clock(), []
     microphone = StreamSource('/audio', 0.5, told.append, clock)
     microphone.open()
@@ -109,7 +109,7 @@ class TestStream:
         microphone.begin()
         frames(microphone)
         clock.now += GONE + 0.1
-        with pytest.raises(DeviceError, match='no audio comes on /audio any more'):
+        with pytest.raises(DeviceError, match='no more audio arrives on /audio'):
             microphone.read()
         assert not microphone.health().open
         send(microphone, clock, 0, 5, offset=20.0)

@@ -1,4 +1,4 @@
-"""The parameters of a node that is not configured: names, types, and what tools see of them."""
+"""The parameters of a node that is not configured: names, types, and their descriptors."""
 
 from lifecycle_msgs.msg import Transition
 import pytest

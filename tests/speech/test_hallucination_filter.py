@@ -1,4 +1,4 @@
-"""Nothing is published that nobody said; what people said is."""
+"""Hallucinated text is filtered out, and real speech is published."""
 
 import pytest
 from sounds import no_speech, speech
@@ -50,7 +50,7 @@ def test_each_sign(given, heard, reason):
         assert rejection(given, heard, HallucinationFilterSettings(enabled=False)) == ''
 
 
-def test_only_believed_segments_remain():
+def test_only_accepted_segments_remain():
     good, bad = hypothesis().segments[0], hypothesis(probability=-3.0).segments[0]
     both = Hypothesis((bad, good))
     assert rejection(both, utterance(), DEFAULT) == ''
@@ -80,7 +80,7 @@ class TestOnRealSounds:
         assert len(no_speech()) == 51
 
     @pytest.mark.parametrize('name', list(no_speech()))
-    def test_nothing_is_published_that_nobody_said(self, recognize, name):
+    def test_sounds_without_speech_publish_nothing(self, recognize, name):
         transcript = recognize(no_speech()[name])
         assert not transcript.accepted
         assert transcript.reason
@@ -91,7 +91,7 @@ class TestOnRealSounds:
         assert transcript.accepted, transcript.reason
         assert transcript.text
 
-    def test_the_model_alone_would_not_do(self, transcriber):
+    def test_the_model_alone_hallucinates(self, transcriber):
         """Without this, the tests above could pass on a model that is silent by itself."""
         invented = [
             name
@@ -100,8 +100,8 @@ class TestOnRealSounds:
         ]
         assert len(invented) > 40
 
-    def test_the_guard_alone_refuses_most(self, transcriber):
-        """Voice activity taken away: the model's own numbers must still refuse nearly all."""
+    def test_the_filter_alone_rejects_most(self, transcriber):
+        """Voice activity taken away: the model's own numbers must still reject nearly all."""
         published = []
         for name, samples in no_speech().items():
             whole = Utterance.whole(samples)

@@ -180,7 +180,7 @@ class TestHandsFree:
         stream.wait_empty()
         stream.lost = True
         until(lambda: len(notes.transcripts) == 1)
-        assert notes.transcripts[0].accepted  # what was heard before
+        assert notes.transcripts[0].accepted  # the speech before it
         assert notes.transcripts[0].utterance.ending is Ending.MICROPHONE_LOST
         until(lambda: State.LOST in notes.states)
         time.sleep(0.5)
@@ -397,5 +397,5 @@ class TestPartial:
         assert agreement.push('go for') == ''
         assert agreement.push('Go forward ten') == 'Go'
         assert agreement.push('go forward ten me') == 'Go forward ten'
-        assert agreement.push('go backward') == 'Go forward ten'  # what is settled stays
+        assert agreement.push('go backward') == 'Go forward ten'  # settled words stay
         assert agreement.settle('go forward ten meters.') == 'Go forward ten meters.'

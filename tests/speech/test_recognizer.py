@@ -158,7 +158,7 @@ def test_the_end_of_a_recording_ends_the_utterance(make):
 
 
 class Clock(Script):
-    """A script in real time, with the clock's own times: what a microphone delivers."""
+    """A script in real time, with the clock's own times, as from a microphone."""
 
     def read(self, wait_for=1):
         frame = super().read()

@@ -1,4 +1,4 @@
-"""Eight threads call everything in random order, while a model of what must hold watches."""
+"""Eight threads call everything in random order, while a checker watches the invariants."""
 
 from collections import Counter
 import os

@@ -94,6 +94,15 @@ def test_no_row_without_a_module():
     assert set(LIBRARIES) <= set(modules())
 
 
+def test_every_module_is_in_the_table_of_the_architecture_page():
+    page = (ROOT / 'docs/architecture.md').read_text()
+    house = page.split('## The house')[1].split('## One utterance')[0]
+    for name in modules():
+        package, _, module = name.rpartition('/')
+        if module != '__init__':
+            assert f'`{package.split("/")[0]}`' in house and f'`{module}`' in house, name
+
+
 def setup_py() -> str:
     return (ROOT / 'setup.py').read_text()
 
@@ -186,7 +195,7 @@ def test_written_out_settings_are_current(target):
     tool = [sys.executable, str(ROOT / 'tools/describe_settings.py'), target]
     text = subprocess.run(tool, capture_output=True, text=True, check=True).stdout
     file = {'yaml': 'config/speech.yaml', 'markdown': 'README.md'}[target]
-    assert text in (ROOT / file).read_text(), f'write {file} anew with tools/describe_settings.py'
+    assert text in (ROOT / file).read_text(), f'write {file} again with tools/describe_settings.py'
 
 
 def test_numbers_of_the_enumerations_are_those_of_the_messages():

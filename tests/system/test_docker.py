@@ -90,7 +90,7 @@ def install_torch(tmp_path, machine: str, cuda: str, **more: str):
 def test_a_torch_without_cuda_on_arm64_fails_the_build(tmp_path):
     run = install_torch(tmp_path, 'aarch64', 'None')
     assert run.returncode == 1
-    assert "is a build for the CPU: the Jetson's GPU would stand idle" in run.stderr
+    assert 'is a build for the CPU: the Jetson would not use its GPU' in run.stderr
     assert '--build-arg TORCH_INDEX' in run.stderr
 
 

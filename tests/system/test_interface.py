@@ -353,7 +353,7 @@ class TestTranscribe:
         assert answer.success
         assert answer.transcript.text.lower().startswith('go forward')
         assert answer.transcript.segments[0].words
-        assert client.texts == []  # it is the caller's, not what this robot heard
+        assert client.texts == []  # it is the caller's speech, not this robot's
 
     def test_concurrent_calls_are_served_in_order(self, client):
         names = ['goforward', 'something', 'librivox/0880', 'librivox/0930']
@@ -391,9 +391,9 @@ class TestTranscribe:
         client.wait_state('waiting')
         room.say(goforward(), wait=False)
         client.wait_state('hearing')
-        foreign = client.transcribe(long, RATE)
+        batch = client.transcribe(long, RATE)
         wait_for(record.done, 60, 'the reply')
         assert record.result().message == SENTENCE
-        assert not foreign.done()
-        wait_for(foreign.done, 120, 'the long one')
-        assert foreign.result().success
+        assert not batch.done()
+        wait_for(batch.done, 120, 'the long one')
+        assert batch.result().success

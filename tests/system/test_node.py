@@ -214,7 +214,7 @@ class TestHearing:
         client.wait_state('ready', timeout=30)
         self.test_a_call_a_person_a_text(hearing, room)
 
-    def test_a_hanging_microphone_is_opened_anew(self, hearing, room):
+    def test_a_hanging_microphone_is_opened_again(self, hearing, room):
         client, process = hearing
         clear(client)
         future = client.start_trigger('record')

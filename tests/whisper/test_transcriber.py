@@ -127,7 +127,7 @@ def test_bfloat16_and_float16_run_on_the_cpu_too():
 
 
 class TestWrongModels:
-    """Each is refused with one line that says what to do."""
+    """Each is refused with one line that has the remedy."""
 
     @pytest.fixture
     def folder(self, tmp_path):
