@@ -55,6 +55,7 @@ def alike(ours, theirs) -> None:
     torch.testing.assert_close(mine, other, atol=0.3, rtol=0.05)
 
 
+@pytest.mark.timeout(1500)  # minutes, where other programs keep the processor busy
 def test_the_tokens_are_those_of_generate_on_the_whole_set(transcriber):
     clips = utterances()
     assert len(clips) >= 100
@@ -99,6 +100,7 @@ def test_a_batch_gives_the_same_texts(transcriber):
         assert [w.start for w in words] == pytest.approx([w.start for w in others], abs=0.05)
 
 
+@pytest.mark.timeout(1500)  # minutes, where other programs keep the processor busy
 def test_int8_and_a_short_audio_context_cost_no_words():
     """By word error rate: rounding can change a token where two are equally likely."""
     clips = utterances()

@@ -38,6 +38,7 @@ def both(transcriber, samples, wanted, size=FULL_CONTEXT):
     return ours, alone
 
 
+@pytest.mark.timeout(1500)  # minutes, where other programs keep the processor busy
 def test_the_tokens_are_those_without_an_assistant_on_the_whole_set(poor):
     wanted = task(poor)
     for samples, _ in utterances():
