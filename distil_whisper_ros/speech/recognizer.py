@@ -568,28 +568,38 @@ class Recognizer:
             transcript = failed(error)
         else:
             transcript = filtered(hypothesis, utterance, request.settings)
-            if transcript.outcome is Outcome.REJECTED and self._waits_on(request, utterance):
-                self._wait_on(request, transcript)
-                return
+            if transcript.outcome is Outcome.REJECTED and self._has_time(request, utterance):
+                transcript = replace(transcript, id=request.id)
+                if self._wait_on(request, transcript):
+                    return
         self._finish(request, transcript)
 
-    def _waits_on(self, request: Request, utterance: Utterance) -> bool:
+    def _has_time(self, request: Request, utterance: Utterance) -> bool:
         """Return whether a request goes on after a cough: its time to wait is not over."""
-        over = request.frames_waited >= frame_count(request.settings.utterance.wait_for_speech)
+        settings = request.settings.utterance
+        over = request.frames_waited >= frame_count(settings.wait_for_speech)
         whole = utterance.ending in (Ending.SILENCE, Ending.MAX_DURATION)
-        return whole and not (over or request.implicit or request.halt or self._muted)
+        return whole and settings.endpointing and not over and not request.implicit
 
-    def _wait_on(self, request: Request, transcript: Transcript) -> None:
-        """Publish the rejected text, and go on listening for the same request."""
+    def _wait_on(self, request: Request, rejected: Transcript) -> bool:
+        """Publish the rejected text, and go on listening for the same request.
+
+        Return False if it must end, since mute or close came meanwhile.
+        """
         try:
-            self._observer.on_transcript(replace(transcript, id=request.id))
+            self._observer.on_transcript(rejected)
         except Exception as error:
             self._fail(error)
         with self._condition:
-            request.rejected = replace(transcript, id=request.id)
+            request.rejected = rejected
+            if request.halt is Ending.CANCELED:
+                return True  # whoever canceled it has posted its answer
+            if self._muted or not self._running:
+                return False
             request.id = next(self._ids)  # each utterance has its own
             request.stage, request.utterance, request.job = Stage.QUEUED, None, None
             self._condition.notify_all()
+            return True
 
     def _cancel(self, request: Request) -> None:
         """Answer a canceled request."""

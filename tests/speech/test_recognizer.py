@@ -311,3 +311,30 @@ def test_too_long_speech_is_cut_where_it_is_quietest(make):
     assert total == (200 + 6) * FRAME_LENGTH
     for before, after in zip(heard, heard[1:]):
         assert after.time == pytest.approx(before.time + before.duration, abs=1e-6)
+
+
+@pytest.mark.parametrize('end', ['mute', 'cancel', 'close'])
+def test_a_request_ends_though_it_wanted_to_wait_on(end):
+    """Mute, cancel or close come while the rejected text is published."""
+    source, notes = Script('S' * 4 + '_' * 10 + '.'), Notes()
+    recognizer = build(source, notes, cough_then('thanks'))
+    take = notes.on_transcript
+
+    def interfere(transcript) -> None:
+        take(transcript)
+        if end == 'cancel':
+            recognizer.cancel()
+        else:
+            threading.Thread(
+                target=lambda: (
+                    recognizer.set_muted(True) if end == 'mute' else recognizer.close()
+                )
+            ).start()
+            time.sleep(0.2)
+
+    notes.on_transcript = interfere
+    transcript = recognizer.record(SETTINGS).result(10)
+    assert transcript.outcome in (Outcome.REJECTED, Outcome.CANCELED, Outcome.MUTED)
+    assert len(notes.transcripts) == 1
+    recognizer.close()
+    assert notes.failures == []
