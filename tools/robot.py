@@ -124,6 +124,10 @@ class VirtualMicrophone:
         self._room: subprocess.Popen | None = None
 
     def __enter__(self) -> 'VirtualMicrophone':
+        self._start_server()
+        return self
+
+    def _start_server(self) -> None:
         self._server = subprocess.Popen(
             [
                 *('pulseaudio', '-n', '--daemonize=no', '--exit-idle-time=-1'),
@@ -135,7 +139,15 @@ class VirtualMicrophone:
         )
         wait_for(lambda: self._control('info', check=False), 10, 'the start of PulseAudio')
         self.plug_in()
-        return self
+
+    def restart(self) -> None:
+        """Kill PulseAudio, and start it again."""
+        for process in (self._server, self._room):
+            if process is not None:
+                process.kill()
+                process.wait()
+        self._socket.unlink(missing_ok=True)
+        self._start_server()
 
     def __exit__(self, *_error: object) -> None:
         for process in [*self._players, self._room, self._server]:

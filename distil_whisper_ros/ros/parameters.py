@@ -45,6 +45,7 @@ class Parameters:
                 node.get_logger().error(printable(text))
             else:
                 node.get_logger().warn(printable(text))
+        answer_every_type(node)
 
     def _declare(self, spec: ParameterSpec) -> None:
         """Declare one parameter; a wrong value from the start is kept as a problem."""
@@ -103,8 +104,10 @@ class Parameters:
             kind = Parameter.Type.STRING_ARRAY if texts else None
             now = self._node.get_parameter(parameter.name).value
             changes = type(value) is not type(now) or value != now
-            if changes or spec.name in self.problems:
-                prepared.append(Parameter(parameter.name, kind, value))
+            if not changes and spec.name not in self.problems:
+                continue
+            same = value is parameter.value and kind is None
+            prepared.append(parameter if same else Parameter(parameter.name, kind, value))
         return prepared
 
     def refusal(self, parameters: Iterable[Parameter]) -> SetParametersResult | None:
@@ -135,6 +138,33 @@ class Parameters:
             for old, new in RENAMED.items():
                 if new == parameter.name:
                     self.problems.pop(old, None)
+
+
+def answer_every_type(node: Node) -> None:
+    """Refuse a value of a type that ROS does not have; rclpy raises, and the client waits."""
+
+    def result_of(messages: Iterable[Any]) -> SetParametersResult:
+        try:
+            parameters = [Parameter.from_parameter_msg(message) for message in messages]
+        except Exception as error:
+            reason = f'a value cannot be read: {printable(error)}'
+            node.get_logger().warn(reason)
+            return SetParametersResult(successful=False, reason=reason)
+        return node.set_parameters_atomically(parameters)
+
+    def set_each(request, response):
+        response.results = [result_of([message]) for message in request.parameters]
+        return response
+
+    def set_together(request, response):
+        response.result = result_of(request.parameters)
+        return response
+
+    callbacks = {'set_parameters': set_each, 'set_parameters_atomically': set_together}
+    for service in node.services:
+        callback = callbacks.get(service.srv_name.rpartition('/')[2])
+        if callback is not None:
+            service.callback = callback
 
 
 def check(spec: ParameterSpec, value: Any, node: Node) -> None:

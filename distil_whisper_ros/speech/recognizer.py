@@ -47,6 +47,7 @@ CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
 LOOK_AGAIN = 0.2  # s between checks of a microphone that is gone, hands-free
 LONGEST_PAUSE = 5.0  # s between tries after failures in a row
 STALLED = 10.0  # s without a frame of a live source, after which it counts as gone
+BEING_OPENED = 'the microphone is being opened'
 AT_LEISURE = 4  # frames to wait for while nobody speaks: each wake-up costs
 
 
@@ -168,6 +169,8 @@ class Recognizer:
         with self._condition:
             if not self._running:
                 raise InactiveError('the recognizer is not active')
+            if self._muted and self._opening:
+                raise DeviceError(BEING_OPENED)
             if self._muted:
                 request.claim()
                 request.answer(Transcript(Outcome.MUTED, request.id, reason=MUTED))
@@ -274,7 +277,7 @@ class Recognizer:
             if muted == self._muted:
                 return
             if not muted and self._running:
-                self._open()
+                self._open_muted()
             with self._condition:
                 self._muted = muted
                 ended = [r for r in self._requests if r.stage <= Stage.LISTENING] if muted else []
@@ -292,6 +295,15 @@ class Recognizer:
             muted_now = Transcript(Outcome.MUTED, reason=MUTED)
             self._post(request, self._finish, request, muted_now)
         self.source_changed()
+
+    def _open_muted(self) -> None:
+        """Open the source, which is no longer called muted from before it may capture."""
+        self._machine.update(muted=False, lost=BEING_OPENED)
+        try:
+            self._open()
+        except BaseException:
+            self._machine.update(muted=True, lost='')
+            raise
 
     def _open(self) -> None:
         """Open the source, under its lock."""
@@ -313,6 +325,8 @@ class Recognizer:
 
     def source_changed(self) -> None:
         """Look whether the source is gone or back; called whenever that may have changed."""
+        if self._opening:
+            return  # whoever opens it looks after that
         if not self._running or self._muted:
             self._machine.update(lost='')
             return

@@ -2,8 +2,10 @@
 
 from lifecycle_msgs.msg import Transition
 import pytest
-from rcl_interfaces.msg import ParameterType
-from rcl_interfaces.srv import DescribeParameters
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import DescribeParameters, SetParameters, SetParametersAtomically
+from rclpy.parameter import Parameter
 from robot import goforward, MODEL, RATE, robot, wait_for
 import soundfile
 
@@ -46,6 +48,26 @@ def test_refusals_are_one_clipped_line(idle, name, value, reason):
     assert '\x1b[31m' not in process.log()
     if not answer:
         assert client.set_parameter(name, 'auto') == ''
+
+
+def test_a_value_of_a_type_that_ros_does_not_have_is_refused(idle):
+    client, process = idle
+    wrong = ParameterMessage(name='commands.min_score', value=ParameterValue(type=42))
+    right = Parameter('commands.min_score', value=0.75).to_parameter_msg()
+    name = 'speech_recognizer/set_parameters'
+    request = SetParameters.Request(parameters=[wrong, right])
+    first, second = client.call(SetParameters, name, request, timeout=10).results
+    assert not first.successful and '42' in first.reason and '\n' not in first.reason
+    assert second.successful
+    request = SetParametersAtomically.Request(parameters=[right, wrong])
+    together = client.call(SetParametersAtomically, f'{name}_atomically', request, timeout=10)
+    assert not together.result.successful and '42' in together.result.reason
+    empty = ParameterMessage(name='autostart')  # rclpy takes an empty list for one of bytes
+    empty.value.type = ParameterType.PARAMETER_INTEGER_ARRAY
+    request = SetParameters.Request(parameters=[empty])
+    (result,) = client.call(SetParameters, name, request, timeout=10).results
+    assert not result.successful and 'must be true or false' in result.reason
+    assert 'Traceback' not in process.log()
 
 
 def test_the_value_that_a_parameter_has_is_always_accepted(idle):

@@ -1,5 +1,6 @@
 """Hearing beyond one request: policies, hands-free, mute, the robot's own voice, partial text."""
 
+from contextlib import suppress
 import threading
 import time
 
@@ -249,6 +250,38 @@ class TestMute:
         assert time.monotonic() - begun < 10
         thread.join(5)
         assert refused and recognizer.muted
+        recognizer.close()
+
+    @pytest.mark.parametrize('refuses', [False, True])
+    def test_the_state_is_not_muted_while_the_microphone_is_being_opened(self, refuses):
+        opening, opened = threading.Event(), threading.Event()
+
+        class Slow(Stream):
+            def open(self) -> None:
+                opening.set()
+                assert opened.wait(30)
+                if refuses:
+                    raise DeviceError('refused')
+                super().open()
+
+        recognizer = build(Slow(), Notes(), muted=True)
+        assert recognizer._machine.state is State.MUTED
+
+        def unmute() -> None:
+            with suppress(DeviceError):
+                recognizer.set_muted(False)
+
+        thread = threading.Thread(target=unmute)
+        thread.start()
+        assert opening.wait(5)
+        assert recognizer._machine.state is State.LOST
+        recognizer.source_changed()
+        assert recognizer._machine.state is State.LOST
+        with pytest.raises(DeviceError, match='the microphone is being opened'):
+            recognizer.record(SETTINGS)
+        opened.set()
+        thread.join(5)
+        assert recognizer._machine.state is (State.MUTED if refuses else State.READY)
         recognizer.close()
 
     def test_hands_free_survives_it(self, make):
