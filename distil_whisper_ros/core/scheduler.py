@@ -44,6 +44,7 @@ class Job:
         # Nobody outside can cancel it now, so a result can always be set.
         self.future.set_running_or_notify_cancel()
         self._lock = threading.Lock()
+        self._finished = False
 
     def abort(self) -> None:
         """End the job with JobAborted at once; its work stops at its next check."""
@@ -53,13 +54,15 @@ class Job:
     def finish(self, result: Any = None, error: BaseException | None = None) -> bool:
         """Set the result or the error; return False if there was one already."""
         with self._lock:
-            if self.future.done():
+            if self._finished:
                 return False
-            if error is not None:
-                self.future.set_exception(error)
-            else:
-                self.future.set_result(result)
-            return True
+            self._finished = True
+        # Outside the lock, since the future calls back.
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
+        return True
 
     def when_done(self, callback: Callable[['Job'], None]) -> None:
         """Call back once there is a result; at once if there is one already."""

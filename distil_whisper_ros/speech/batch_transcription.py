@@ -66,12 +66,14 @@ class TranscriptionRequest:
         """Protect the future: its holders cannot cancel it."""
         self.future.set_running_or_notify_cancel()
         self._lock = threading.Lock()
+        self._answered = False
 
     def answer(self, transcript: Transcript) -> None:
         """End the request, unless it has an answer."""
         with self._lock:
-            if not self.future.done():
-                self.future.set_result(replace(transcript, id=self.id))
+            answered, self._answered = self._answered, True
+        if not answered:  # outside the lock, since the future calls back
+            self.future.set_result(replace(transcript, id=self.id))
 
 
 class TranscriptionQueue:
@@ -144,11 +146,11 @@ class TranscriptionQueue:
         with self._lock:
             if not self._waiting:
                 return  # an earlier job has served it
-            batch = [self._waiting.popleft()]
-            while self._waiting and self._fits(batch[0], self._waiting[0], len(batch)):
-                batch.append(self._waiting.popleft())
-            self._active = batch
+            batch = self._active = [self._waiting.popleft()]
         try:
+            with self._lock:
+                while self._waiting and self._fits(batch[0], self._waiting[0], len(batch)):
+                    batch.append(self._waiting.popleft())
             for request in batch:
                 request.utterance = self._utterance(request, context)
             self._answer(batch, context)

@@ -11,7 +11,7 @@ Which thread calls what:
 |---|---|---|
 | any (executor) | record, stop, cancel, set_hands_free, set_muted, close | waits for a text |
 | listener | _listen_on: source.read, voice activity, endpointer, speculation | answers requests |
-| event | _on_heard, _on_transcribed, _finish, the observer's calls but on_failure | blocks |
+| event | _on_heard, _on_transcribed, _finish, on_transcript, on_partial | waits for the model |
 | scheduler | transcribe; posts the end of each job to the event thread | touches a request |
 
 The listener and the event thread catch every exception: it goes to `on_failure`, the request that
@@ -106,6 +106,7 @@ class Recognizer:
         self._mode: Mode = OneRequest()
         self._muted, self._running, self._closed = muted, False, False
         self._opening = False
+        self._interrupted = False  # by mute, while it was being opened
         self._streaming = False  # between begin and end of the source
         self._ahead: Speculation | None = None  # of the utterance that the listener follows
         self.dropped = 0
@@ -120,8 +121,17 @@ class Recognizer:
             if self._running or self._closed:
                 return
             if not self._muted:
-                self._open()
-            self._running = True
+                try:
+                    self._open()
+                except DeviceError:
+                    if not self._interrupted:
+                        raise
+                    self._muted = True  # and whoever asked for it waits for the lock
+            with self._condition:
+                self._running = not self._closed
+            if not self._running:
+                self._source.close()
+                return
         self._machine.update(muted=self._muted, lost='', phase=Phase.IDLE, self_speech='')
         self._answerer.start()
         self._listener.start()
@@ -195,6 +205,8 @@ class Recognizer:
             )
         if policy == 'preempt':
             for request in explicit:
+                if self._mode.continuous and request.stage > Stage.LISTENING:
+                    continue  # hands-free, that one is in nobody's way
                 reason = 'canceled by a newer request (requests.policy)'
                 self._halt(request, Ending.CANCELED, reason)
                 self._post(request, self._cancel, request)
@@ -206,6 +218,9 @@ class Recognizer:
     def stop(self) -> bool:
         """Stop listening now and transcribe the speech so far; return whether it was listening."""
         with self._condition:
+            for transcribed in self._wanted():
+                if transcribed.stage is Stage.TRANSCRIBING:  # it does not wait on after a cough
+                    transcribed.halt = transcribed.halt or Ending.STOPPED
             request = self._heard
             if request is None or request.halt is not None:
                 queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
@@ -271,9 +286,10 @@ class Recognizer:
 
         After a return from `set_muted(True)` the source is closed, whatever other threads call.
         """
-        if muted and self._opening:
-            self._source.close()  # which makes the opening give up, so that nobody waits for it
+        if muted:
+            self.interrupt_opening()
         with self._source_lock:
+            self._interrupted = False
             if muted == self._muted:
                 return
             if not muted and self._running:
@@ -284,17 +300,25 @@ class Recognizer:
                 for request in ended:
                     self._halt(request, Ending.MUTED, MUTED)
                 self._condition.notify_all()
-            if muted:
-                self._source.close()
-                with self._condition:
-                    self._streaming = False
-                    # It looks at each frame, and ten times a second without one.
-                    self._condition.wait_for(lambda: self._heard not in ended, LEAVING)
-            self._machine.update(muted=muted)
-        for request in ended:
-            muted_now = Transcript(Outcome.MUTED, reason=MUTED)
-            self._post(request, self._finish, request, muted_now)
+            try:
+                if muted:
+                    self._source.close()
+                    with self._condition:
+                        self._streaming = False
+                        # It looks at each frame, and ten times a second without one.
+                        self._condition.wait_for(lambda: self._heard not in ended, LEAVING)
+            finally:
+                self._machine.update(muted=muted)
+                for request in ended:
+                    muted_now = Transcript(Outcome.MUTED, reason=MUTED)
+                    self._post(request, self._finish, request, muted_now)
         self.source_changed()
+
+    def interrupt_opening(self) -> None:
+        """Make an opening of the source give up, since it is to be muted; do not wait for it."""
+        if self._opening:
+            self._interrupted = True
+            self._source.close()
 
     def _open_muted(self) -> None:
         """Open the source, which is no longer called muted from before it may capture."""
@@ -343,6 +367,7 @@ class Recognizer:
         while True:
             request = None
             try:
+                self._ahead = None
                 request = self._next()
                 if request is None:
                     return
@@ -399,6 +424,7 @@ class Recognizer:
             self._observer.wants_partial,
             earlier,
         )
+        self._ahead = listener.speculation
         note = ''
         try:
             self._begin(listener)
@@ -415,7 +441,6 @@ class Recognizer:
                 self._pause(LOOK_AGAIN)
         if ending in (Ending.MICROPHONE_LOST, Ending.MUTED):
             self._end_stream()
-        self._ahead = listener.speculation
         utterance, rest = listener.end(ending, note or listener.request.halt_reason)
         return listener.request, utterance, rest
 
@@ -426,6 +451,7 @@ class Recognizer:
             newer = self._take_over(listener.request)
             if newer is not None:
                 listener.hand_over(newer)
+                self._ahead = listener.speculation
             if listener.request.halt is not None:
                 return listener.request.halt
             frame = self._source.read(1 if listener.speaking else AT_LEISURE)
@@ -484,17 +510,30 @@ class Recognizer:
 
     def _hand_to_events(self, request: Request, utterance: Utterance) -> None:
         """Let the event thread go on with an utterance."""
-        ahead = self._ahead
+        ahead, self._ahead = self._ahead, None
         with self._condition:
             self._heard = None
             self._condition.notify_all()
-            request.stage, request.utterance = Stage.TRANSCRIBING, utterance
-            one_at_a_time = not self._mode.continuous
-        if one_at_a_time:
-            ends = request.halt in _ENDS_UNHEARD or request.future.done()
-            phase = Phase.TRANSCRIBING if utterance.voiced and not ends else Phase.IDLE
-            self._machine.update(phase=phase, self_speech='')
+            request.utterance = utterance
+            if request.stage is not Stage.DONE:
+                request.stage = Stage.TRANSCRIBING
+        self._settle()
         self._post(request, self._on_heard, request, utterance, ahead)
+
+    def _settle(self) -> None:
+        """Report the phase while the listener listens to nothing."""
+        with self._condition:
+            if self._heard is not None or self._mode.continuous:
+                return
+            transcribes = any(
+                request.stage is Stage.TRANSCRIBING
+                and request.halt not in _ENDS_UNHEARD
+                and request.utterance is not None
+                and request.utterance.voiced
+                for request in self._requests
+            )
+            phase = Phase.TRANSCRIBING if transcribes else Phase.IDLE
+            self._machine.update(phase=phase, self_speech='')
 
     def _recover(self, request: Request | None, error: Exception, failures: int) -> None:
         """Answer the request that failed while listening, and make the parts ready again."""
@@ -513,7 +552,7 @@ class Recognizer:
             self._voice_activity.reset()
         except Exception as another:
             self._fail(another)
-        self._machine.update(phase=Phase.IDLE, self_speech='')
+        self._settle()
         if failures > 1:
             self._pause(min(LONGEST_PAUSE, LOOK_AGAIN * 2**failures))
 
@@ -550,7 +589,7 @@ class Recognizer:
         assert ahead is not None
         if request.future.done():
             ahead.discard()
-            self._machine.leave(Phase.TRANSCRIBING)
+            self._settle()
             return
         interrupted = utterance.ending is Ending.SELF_SPEECH and utterance.note
         if request.halt in _ENDS_UNHEARD or not utterance.voiced or interrupted:
@@ -593,7 +632,8 @@ class Recognizer:
         settings = request.settings.utterance
         over = request.frames_waited >= frame_count(settings.wait_for_speech)
         whole = utterance.ending in (Ending.SILENCE, Ending.MAX_DURATION)
-        return whole and settings.endpointing and not over and not request.implicit
+        stopped = request.implicit or request.halt is not None
+        return whole and settings.endpointing and not over and not stopped
 
     def _wait_on(self, request: Request, rejected: Transcript) -> bool:
         """Publish the rejected text, and go on listening for the same request.
@@ -646,15 +686,12 @@ class Recognizer:
         known = transcript is request.rejected
         transcript = transcript if known else replace(transcript, id=request.id)
         with self._condition:
-            was_transcribing = request.stage is Stage.TRANSCRIBING
-        if was_transcribing:
-            # Ready before the answer is published: its client may send the next request at once.
-            self._machine.leave(Phase.TRANSCRIBING)
-        with self._condition:
             if request in self._requests:
                 self._requests.remove(request)
             request.stage = Stage.DONE
             self._condition.notify_all()
+        # Ready before anybody hears of the answer: whoever hears of it may ask at once.
+        self._settle()
         heard = transcript.utterance is not None and transcript.utterance.voiced > 0
         told = heard or not request.implicit or transcript.outcome is Outcome.FAILED
         try:

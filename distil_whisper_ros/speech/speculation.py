@@ -34,6 +34,7 @@ class Speculation:
         self._on_partial = on_partial
         self._agreement = LocalAgreement()
         self._whole: tuple[Utterance, ModelSettings, Job] | None = None
+        self._taken: Job | None = None
         self._partial: Job | None = None
         self._frames_since_partial = 0
         self._over = False
@@ -85,6 +86,7 @@ class Speculation:
             self.discard()
             return None
         self._scheduler.promote(job, Priority.FINAL)
+        self._whole, self._taken = None, job  # it is the request's now: nobody discards it
         return job
 
     def _submit(self, priority: Priority, utterance: Utterance, settings: ModelSettings) -> Job:
@@ -100,8 +102,8 @@ class Speculation:
         error = job.future.exception()
         if error is not None:
             # A job that failed at a pause is reported by its request, if the request takes it.
-            taken = self._whole is not None and job is self._whole[2]
-            if not (taken or isinstance(error, (JobAborted, SpeechError))):
+            whole = self._whole[2] if self._whole is not None else None
+            if not (job in (whole, self._taken) or isinstance(error, (JobAborted, SpeechError))):
                 raise error
             return
         if self._over:

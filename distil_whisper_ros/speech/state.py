@@ -138,12 +138,6 @@ class StateMachine:
             self._facts = replace(self._facts, **changes)
             self._tell()
 
-    def leave(self, phase: Phase) -> None:
-        """Go from a phase to IDLE, if the recognizer is in it."""
-        with self._lock:
-            if self._facts.phase is phase:
-                self.update(phase=Phase.IDLE)
-
     def tell(self) -> None:
         """Report the state again, changed or not."""
         with self._lock:
