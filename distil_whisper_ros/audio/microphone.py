@@ -127,7 +127,10 @@ class Microphone(BufferedSource):
         except Exception as error:
             problem = f'the microphone failed: {type(error).__name__}: {error}'
         finally:
-            session.end_child()
+            try:
+                session.end_child()
+            except Exception as error:  # it must not end the supervisor
+                problem = f'the microphone failed: {type(error).__name__}: {error}'
         return ' '.join(problem.split()) or 'the microphone stopped without a reason'
 
     def _stream(self, session: 'Session') -> None:

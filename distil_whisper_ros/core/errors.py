@@ -7,6 +7,7 @@ SpeechError            one sentence that names what was wrong and what would be 
 │   ├── FileError      a recording is missing, or is not a recording
 │   └── FormatError    a sample rate, number of channels or length is not within its limits
 ├── ModelError         the model is missing, unsafe, incomplete, not Whisper, or too large
+│   └── HubUnreachableError  the hub, where the model is, cannot be reached now
 └── RequestError
     ├── BusyError      another request is under way
     └── InactiveError  the recognizer is not active
@@ -39,6 +40,10 @@ class FormatError(AudioError):
 
 class ModelError(SpeechError):
     """The model is missing, unsafe, incomplete, not Whisper, or too large."""
+
+
+class HubUnreachableError(ModelError):
+    """The hub, where the model is, cannot be reached now; a later try may work."""
 
 
 class RequestError(SpeechError):

@@ -64,22 +64,30 @@ class AudioSubscriber(StreamSource):
         with self._opening_or_closing:
             if self._executor is not None:
                 return
-            super().open()
-            self._node = Node(
-                f'{self._owner.get_name()}_audio',
-                context=self._owner.context,
-                namespace=self._owner.get_namespace(),
-                use_global_arguments=False,
-                start_parameter_services=False,
-                enable_rosout=False,
-            )
-            executor = self._executor = SingleThreadedExecutor(context=self._owner.context)
-            executor.add_node(self._node)
-            self._node.create_timer(PERIOD, self._find)
-            self._thread = threading.Thread(
-                target=self._spin, args=(executor,), name='audio topic', daemon=True
-            )
-            self._thread.start()
+            try:
+                self._start()
+            except BaseException:
+                self.close()  # a part of it would count as open
+                raise
+
+    def _start(self) -> None:
+        """Start the node, its executor and its thread."""
+        super().open()
+        self._node = Node(
+            f'{self._owner.get_name()}_audio',
+            context=self._owner.context,
+            namespace=self._owner.get_namespace(),
+            use_global_arguments=False,
+            start_parameter_services=False,
+            enable_rosout=False,
+        )
+        executor = self._executor = SingleThreadedExecutor(context=self._owner.context)
+        executor.add_node(self._node)
+        self._node.create_timer(PERIOD, self._find)
+        self._thread = threading.Thread(
+            target=self._spin, args=(executor,), name='audio topic', daemon=True
+        )
+        self._thread.start()
 
     def _spin(self, executor: SingleThreadedExecutor) -> None:
         """Serve the callbacks until the source is closed, whatever one of them raises."""

@@ -10,7 +10,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import TransitionCallbackReturn
 
 from ..audio.source import AudioSource
-from ..core.errors import DeviceError, InactiveError, ModelError, SpeechError
+from ..core.errors import DeviceError, HubUnreachableError, InactiveError, SpeechError
 from ..core.parameter_spec import TakesEffect
 from ..core.scheduler import Scheduler
 from ..core.settings import Settings
@@ -123,13 +123,18 @@ class SpeechRecognizer(ManagedNode):
             return delay
         if self._active is None:
             self.transition(self.trigger_activate)
-        return RETRY_PERIOD if self._active is None and not self._closing else None
+        ended = self._active is not None or self._closing or not self._was_foreseen()
+        return None if ended else RETRY_PERIOD
 
     def _may_heal(self) -> bool:
         """Return whether a failed configure may work later without a change of parameters."""
         folder = str(self._value('model.id')).startswith(('/', './', '../', '~'))
         failure = self._failure
-        return isinstance(failure, DeviceError) or (isinstance(failure, ModelError) and not folder)
+        return isinstance(failure, (DeviceError, HubUnreachableError)) and not folder
+
+    def _was_foreseen(self) -> bool:
+        """Return whether the last failure was no internal error."""
+        return self._failure is None or type(self._failure) is not SpeechError
 
     def on_transition_request(self) -> None:
         """End autostart: the client that asks for a transition manages the lifecycle now."""
@@ -158,7 +163,7 @@ class SpeechRecognizer(ManagedNode):
 
         started = time.monotonic()
         transcriber = Transcriber(settings.model, self._on_progress)
-        scheduler = Scheduler()
+        scheduler = Scheduler(self._on_late_failure)
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
@@ -377,8 +382,12 @@ class SpeechRecognizer(ManagedNode):
 
         Raise an AudioError if the microphone refuses to open; it stays muted then.
         """
+        opening = self._active
+        if muted and opening is not None:
+            opening.recognizer.interrupt_opening()  # whoever opens it holds the lock
         with self._mute_lock:
             active = self._active
+            self._muted = muted or self._muted  # also if closing it fails
             if active is not None:
                 active.recognizer.set_muted(muted)
             self._machine.update(muted=muted)
@@ -438,6 +447,11 @@ class SpeechRecognizer(ManagedNode):
     def on_failure(self, error: Exception) -> None:
         """Log an unexpected exception."""
         log_failure(self, error)
+
+    def _on_late_failure(self, error: BaseException) -> None:
+        """Log an exception of a job whose result nobody wants any more."""
+        if isinstance(error, Exception):
+            self.on_failure(error)
 
     def _on_source_change(self, problem: str) -> None:
         if problem:

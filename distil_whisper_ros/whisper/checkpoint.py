@@ -24,7 +24,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import safe_open, SafetensorError
 from tqdm.auto import tqdm
 
-from ..core.errors import ModelError
+from ..core.errors import HubUnreachableError, ModelError
 
 # Neither pickled weights nor code: other files are never downloaded.
 WANTED = ['*.json', '*.txt', 'model*.safetensors']
@@ -120,13 +120,15 @@ def _download(name: str, revision: str, offline: bool, progress: Progress, param
             '"distil-whisper/distil-medium.en"; a private model needs HF_TOKEN'
         ) from error
     except (LocalEntryNotFoundError, EntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
+        raise HubUnreachableError(
             f'{cached}, and the hub cannot be reached: check the network, or name a '
             'folder that holds the model'
         ) from error
     except Exception as error:
         if type(error).__module__.split('.')[0] in ('httpx', 'httpx2', 'httpcore', 'requests'):
-            raise ModelError(f'{cached}, and the hub cannot be reached: {error}') from error
+            raise HubUnreachableError(
+                f'{cached}, and the hub cannot be reached: {error}'
+            ) from error
         raise
 
 

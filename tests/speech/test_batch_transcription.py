@@ -122,3 +122,20 @@ def test_a_failure_ends_one_request_alone(queue, error):
     assert bool(queue.failures) == isinstance(error, RuntimeError)
     queue._transcriber.error = None
     assert queue.transcribe(SPEECH, 16_000, with_settings()).result(5).accepted
+
+
+def test_a_failure_while_a_batch_is_made_ends_its_request(queue):
+    first = queue.transcribe(SPEECH, 16_000, with_settings())
+    assert queue._transcriber.inside.wait(5)
+    second, third = (queue.transcribe(SPEECH, 16_000, with_settings()) for _ in range(2))
+
+    def fails(settings):
+        queue._transcriber.can_batch = lambda settings: False
+        raise RuntimeError('surprise')
+
+    queue._transcriber.can_batch = fails
+    queue._transcriber.gate.set()
+    assert first.result(5).accepted
+    assert second.result(5).outcome is Outcome.FAILED
+    assert third.result(5).accepted
+    assert 'surprise' in str(queue.failures[0])

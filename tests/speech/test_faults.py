@@ -5,8 +5,9 @@ import threading
 import time
 
 import pytest
-from scripted import build, Loudness, Notes, said, SETTINGS, Stream, until
+from scripted import build, Loudness, Notes, said, SETTINGS, Stream, until, with_settings
 
+from distil_whisper_ros.core.audio_format import FRAME_DURATION
 from distil_whisper_ros.core.types import Outcome, State
 
 SENTENCE = 'S' * 20 + '_' * 8
@@ -41,6 +42,14 @@ class FaultyStream(Stream):
     def end(self) -> None:
         self.fault('source.end')
         super().end()
+
+    def open(self) -> None:
+        self.fault('source.open')
+        super().open()
+
+    def close(self) -> None:
+        self.fault('source.close')
+        super().close()
 
     def health(self):
         if threading.current_thread().name in ('listener', 'events'):
@@ -246,3 +255,54 @@ def test_a_live_source_that_delivers_nothing_is_lost(monkeypatch):
     assert transcript.outcome is Outcome.MICROPHONE_LOST
     assert 'delivered nothing' in transcript.reason
     built.close()
+
+
+def test_a_failure_leaves_the_utterance_before_it_alone(rig):
+    """It is still being transcribed, by the job that began at its pause."""
+    settings = with_settings(utterance__end_silence=15 * FRAME_DURATION)
+    rig.recognizer.set_hands_free(lambda: settings)
+    rig.gate.clear()
+    for symbol in '_' * 10 + 'S' * 20 + '_' * 16:  # as it is spoken, so that there is a job ahead
+        rig.stream.say(symbol)
+        time.sleep(0.002)
+    until(lambda: rig.recognizer._requests and rig.recognizer._requests[0].job is not None)
+    rig.stream.say('_' * 3)
+    rig.stream.wait_empty()
+    rig.arm('voice activity')
+    rig.stream.say('S')
+    until(lambda: rig.fault.raised)
+    time.sleep(0.05)
+    rig.gate.set()
+    until(lambda: any(t.accepted for t in rig.notes.transcripts), 'the text')
+
+
+@pytest.mark.parametrize('part', ['source.open', 'source.close'])
+def test_requests_end_though_mute_fails(rig, part):
+    request = rig.recognizer.record(SETTINGS)
+    until(lambda: rig.recognizer._machine.state is State.WAITING)
+    if part == 'source.open':
+        rig.recognizer.set_muted(True)
+    rig.arm(part)
+    with pytest.raises(RuntimeError, match='surprise'):
+        rig.recognizer.set_muted(part == 'source.close')
+    assert request.result(10).outcome is Outcome.MUTED
+    assert rig.recognizer._machine.state is State.MUTED
+    rig.recognizer.set_muted(False)
+    rig.stream.frames.clear()
+    again = rig.recognizer.record(SETTINGS)
+    rig.stream.say('_' * 6 + SENTENCE)
+    assert again.result(10).accepted
+
+
+def test_the_state_tells_that_a_request_is_transcribed_after_hands_free(rig):
+    rig.recognizer.set_hands_free(lambda: SETTINGS)
+    rig.gate.clear()
+    request = rig.recognizer.record(SETTINGS)
+    rig.stream.say('_' * 6 + SENTENCE)
+    until(lambda: request.job is not None)
+    until(lambda: rig.recognizer._machine.state is State.WAITING)
+    rig.recognizer.set_hands_free(None)
+    until(lambda: rig.recognizer._machine.state is State.TRANSCRIBING)
+    rig.gate.set()
+    assert request.result(10).accepted
+    until(lambda: rig.recognizer._machine.state is State.READY)

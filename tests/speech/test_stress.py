@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from scripted import build, Loudness, Notes, said, Stream, until, with_settings
+from scripted import build, Loudness, Notes, Stream, until, with_settings
 
 from distil_whisper_ros.core.audio_format import Frame, FRAME_LENGTH
 from distil_whisper_ros.core.errors import DeviceError, SpeechError
-from distil_whisper_ros.core.types import Outcome, State
+from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, State
 
 STEPS = int(os.environ.get('STRESS_STEPS', 10_000))
 THREADS = 8
@@ -104,6 +104,20 @@ def walk(recognizer, requests, errors, seed: int, steps: int) -> None:
             errors.append(error)
 
 
+def transcribing(seed: int):
+    """Return a transcriber, a quarter of whose texts the filter rejects: requests wait on."""
+    choice = random.Random(seed)
+
+    def transcribe(utterance, settings, context):
+        for _ in range(5):
+            context.check()
+            time.sleep(0.0005)
+        probability = -3.0 if choice.random() < 0.25 else -0.1
+        return Hypothesis((Segment('go forward', 0.0, 1.0, probability, 0.01, 0.8),))
+
+    return transcribe
+
+
 @pytest.fixture
 def hurried():
     """Switch threads as often as possible."""
@@ -117,14 +131,7 @@ def hurried():
 @pytest.mark.parametrize('seed', [1, 2])
 def test_random_steps_of_many_threads(hurried, seed):
     microphone, watcher = Microphone(seed), Watcher()
-
-    def transcribe(utterance, settings, context):
-        for _ in range(5):
-            context.check()
-            time.sleep(0.0005)
-        return said(utterance)
-
-    recognizer = build(microphone, watcher, transcribe, Loudness())
+    recognizer = build(microphone, watcher, transcribing(seed), Loudness())
     requests, errors = [], []
     threads = [
         threading.Thread(
@@ -165,5 +172,31 @@ def test_random_steps_of_many_threads(hurried, seed):
     assert microphone.opened == 0
     until(lambda: recognizer._machine.state is State.MUTED)
     recognizer.close()
+    assert not recognizer._listener.is_alive()
+    assert not recognizer._answerer.is_alive()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('seed', range(10))
+def test_closing_in_the_middle_of_it_ends_every_request(hurried, seed):
+    microphone, watcher = Microphone(seed), Watcher()
+    recognizer = build(microphone, watcher, transcribing(seed), Loudness())
+    requests, errors = [], []
+    threads = [
+        threading.Thread(target=walk, args=(recognizer, requests, errors, 100 * seed + n, 60))
+        for n in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(random.Random(seed).random())
+    recognizer.close()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive(), 'a call hangs'
+    assert errors == []
+    assert all(request.result(10) for request in requests)
+    assert max(watcher.told.values(), default=1) == 1
+    assert watcher.failures == []
+    assert microphone.opened == 0
     assert not recognizer._listener.is_alive()
     assert not recognizer._answerer.is_alive()
