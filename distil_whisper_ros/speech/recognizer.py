@@ -52,14 +52,14 @@ AT_LEISURE = 4  # frames to wait for while nobody speaks: each wake-up costs
 
 
 class Observer(Protocol):
-    """Gets the results of the recognizer, on the event thread except for on_failure."""
+    """Gets the results of the recognizer; each method tells its thread."""
 
     def on_transcript(self, transcript: Transcript) -> None:
-        """Take the transcript of an utterance, before the request's future is done."""
+        """Take the transcript of an utterance, before its future is done. Event thread."""
         ...
 
     def on_partial(self, request: Request, text: str) -> None:
-        """Take the settled text of an utterance that goes on."""
+        """Take the settled text of an utterance that goes on. Event thread."""
         ...
 
     def wants_partial(self) -> bool:
