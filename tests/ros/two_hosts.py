@@ -102,7 +102,7 @@ def test_what_is_lost_for_good_is_reported():
             client.wait_state('lost', timeout=20)
             assert 'no more audio arrives on /audio' in client.states[-1].detail
             refused = client.trigger('record')
-            assert 'no audio comes on /audio' in refused.message
+            assert 'no more audio arrives on /audio' in refused.message
             time.sleep(3)
         client.wait_state('ready', timeout=30)
         assert lost(client) > 0.5
