@@ -43,7 +43,7 @@ class ModelError(SpeechError):
 
 
 class HubUnreachableError(ModelError):
-    """The hub, where the model is, cannot be reached now; a later try may work."""
+    """The model is not on this machine and the hub gives none now; a later try may work."""
 
 
 class RequestError(SpeechError):

@@ -100,7 +100,7 @@ def _download(name: str, revision: str, offline: bool, progress: Progress, param
             return Path(snapshot_download(**arguments, local_files_only=True))
         except (LocalEntryNotFoundError, OSError, ValueError) as error:
             pinned = f' at model.revision {revision!r}' if revision else ''
-            raise ModelError(
+            raise HubUnreachableError(
                 f'{cached}{pinned}, and model.offline is true: '
                 'fetch it once with a network, or set model.offline to false'
             ) from error
