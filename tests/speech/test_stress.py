@@ -136,7 +136,7 @@ def test_random_steps_of_many_threads(hurried, seed):
     threads = [
         threading.Thread(
             target=walk,
-            args=(recognizer, requests, errors, 100 * seed + n, STEPS // 2 // THREADS),
+            args=(recognizer, requests, errors, 100 * seed + n, STEPS // THREADS),
         )
         for n in range(THREADS)
     ]
