@@ -94,7 +94,11 @@ def fill_cache(cache: Path, name: str, model: Path = MODEL) -> Path:
 
 
 def wait_for(condition: Callable[[], object], timeout: float, what: str) -> None:
-    """Wait until `condition()` is true, or raise a TimeoutError."""
+    """Wait until `condition()` is true, or raise a TimeoutError.
+
+    `timeout` (seconds) is what a quiet machine needs; a busy one is given four times as much.
+    """
+    timeout *= 4
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -191,6 +195,10 @@ class VirtualMicrophone:
         self._players.append(player)
         if wait:
             player.wait()
+
+    def speaking(self) -> bool:
+        """Tell whether somebody still speaks."""
+        return any(player.poll() is None for player in self._players)
 
     def quiet(self) -> None:
         """Wait until the recording is over."""
@@ -316,7 +324,7 @@ class Client:
         client = self._clients.get(name)
         if client is None:
             client = self._clients[name] = self.node.create_client(kind, name)
-        if not client.wait_for_service(10):
+        if not client.wait_for_service(40):
             raise TimeoutError(f'there is no service {name}')
         return client.call_async(request or kind.Request())
 
@@ -355,7 +363,7 @@ class Client:
         """Send a goal to speech/listen; return its result."""
         if self._listener is None:
             self._listener = ActionClient(self.node, Listen, 'speech/listen')
-        if not self._listener.wait_for_server(10):
+        if not self._listener.wait_for_server(40):
             raise TimeoutError('there is no action speech/listen')
         return Listening(self._listener, Listen.Goal(**options))
 

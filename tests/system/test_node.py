@@ -371,9 +371,9 @@ class TestRecordings:
     def test_a_namespace_moves_every_name(self, recordings):
         with robot('-r', '__ns:=/robot1', **reading(recordings / 'goforward.wav')) as (client, _):
             topics = lambda: dict(client.node.get_topic_names_and_types())  # noqa: E731
+            services = lambda: dict(client.node.get_service_names_and_types())  # noqa: E731
             wait_for(lambda: '/robot1/speech/text' in topics(), 10, 'the topic')
-            services = dict(client.node.get_service_names_and_types())
-            assert '/robot1/speech/record' in services
+            wait_for(lambda: '/robot1/speech/record' in services(), 10, 'the service')
             assert '/speech/text' not in [
                 t for t in topics() if client.node.count_publishers(t) and t == '/speech/text'
             ]
