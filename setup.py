@@ -42,6 +42,7 @@ setup(
     ],
     extras_require={
         'torch': ['torch>=2.1'],
+        'formats': ['av>=10'],  # M4A, WebM and others: see audio/compressed.py
         'test': ['pytest', 'pytest-timeout', 'hypothesis', 'pyyaml', 'jiwer', 'pocketsphinx'],
     },
     data_files=[

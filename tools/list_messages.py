@@ -14,7 +14,15 @@ import re
 PACKAGE = Path(__file__).resolve().parent.parent / 'distil_whisper_ros'
 LOGGERS = {
     *('debug', 'info', 'warn', 'warning', 'error', 'fatal', 'exception'),
-    *('_log', '_on_change', 'set_problem', 'fail', 'exit'),  # of this package, and sys.exit
+    *(
+        '_log',
+        '_on_change',
+        'set_problem',
+        'fail',
+        'skip',
+        'tell',
+        'exit',
+    ),  # of this package, and sys.exit
 }
 NO_ERRORS = {'EOFError', 'RuntimeError', 'AttributeError', 'TypeError', 'StopIteration'}
 ANSWERS = {'message', 'reason', 'problem'}

@@ -36,6 +36,7 @@ class BufferedSource:
         self._latest = 0.0  # when the latest frame came, or the utterance began
         self._meter = LevelMeter()
         self._device_problem = ''  # the meter has the signal's
+        self._channel_problem = ''  # the channels cancel each other out
         self._reported = ''
         self._report_lock = threading.Lock()
         self._working = False
@@ -95,7 +96,7 @@ class BufferedSource:
     @property
     def problem(self) -> str:
         """The device's problem, or the signal's, or ''."""
-        return self._device_problem or self._meter.problem
+        return self._device_problem or self._meter.problem or self._channel_problem
 
     def add_frames(self, frames: Iterable[Frame]) -> None:
         """Add new frames, from the subclass's thread."""

@@ -25,6 +25,7 @@ HEADER = struct.Struct('<cdII')
 OPENED, BLOCK, FAILED, GONE = b'O', b'B', b'F', b'G'
 BLOCK_DURATION = 0.032  # s
 LATE = 10.0  # s that the parent may be late, besides the capacity of the pipe
+MOST_REAL_CHANNELS = 16  # of microphone arrays; a sound server offers 32 and more
 PREFERRED_RATE = 16_000  # Hz
 PR_SET_PDEATHSIG = 1  # of <sys/prctl.h>
 
@@ -62,11 +63,28 @@ def find_device(sounddevice, wanted):
     return found[0]
 
 
-def choose_format(sounddevice, device, sample_rate, channels):
-    """Return the (sample rate, channels) that the device supports, nearest to 16 kHz mono."""
+def choose_format(sounddevice, device, sample_rate, channels, channel=-1):
+    """Return the (sample rate, channels) that the device supports, nearest to 16 kHz mono.
+
+    `channel` is the one to use, from 0, or -1 for all; it must be among those that are opened.
+    """
     own_rate, own_channels = int(device['default_samplerate']), device['max_input_channels']
     rates = [sample_rate] if sample_rate else [PREFERRED_RATE, own_rate, 48_000, 44_100, 32_000]
+    if channels and channel >= channels:
+        raise ValueError(
+            f'microphone.channel is {channel}, but microphone.channels opens {channels} (the '
+            'first is 0)'
+        )
+    if channel >= own_channels:
+        raise ValueError(
+            f'microphone.channel is {channel}, but the microphone "{device["name"]}" has no '
+            f'channel beyond {own_channels - 1} (the first is 0)'
+        )
     counts = [channels] if channels else [1, 2, own_channels]
+    if channel >= 0 and not channels:
+        # Where a device has many, as of a sound server, they are copies: the least that hold it.
+        counts = [own_channels] if own_channels <= MOST_REAL_CHANNELS else []
+        counts += [count for count in (channel + 1, own_channels) if count not in counts]
     refusal = None
     for count in counts:
         for rate in rates:
@@ -148,8 +166,8 @@ def run(wanted, writer):
 
     device = find_device(sounddevice, wanted['device'])
     rate, channels = choose_format(
-        sounddevice, device, wanted['sample_rate'], wanted['channels']
-    )  # fmt: skip
+        sounddevice, device, wanted['sample_rate'], wanted['channels'], wanted['channel']
+    )
     most = round(LATE * rate) * channels * 4
     opened = {'name': device['name'], 'sample_rate': rate, 'channels': channels}
     try:

@@ -1,5 +1,6 @@
 """A recording as an audio source."""
 
+from collections.abc import Callable
 import threading
 import time
 
@@ -7,18 +8,33 @@ import numpy as np
 
 from ..core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE, Samples
 from ..core.errors import FileError
+from .channels import ALL
 from .levels import level
-from .recordings import read_recording
+from .recordings import load_recording, Recording
 from .source import SourceHealth
 
 
 class FileSource:
     """An AudioSource that plays a recording from its beginning at each request."""
 
-    def __init__(self, path: str, realtime: bool = False) -> None:
-        """With `realtime`, frames come as fast as they were spoken."""
+    def __init__(
+        self,
+        path: str,
+        realtime: bool = False,
+        channel: int = ALL,
+        on_notice: Callable[[str], None] = lambda notice: None,
+    ) -> None:
+        """With `realtime`, frames come as fast as they were spoken.
+
+        `channel` is the one to use, from 0, or ALL. `on_notice` is called with what is odd about
+        the recording, in one line, when it is opened.
+        """
         self._path = path
         self._realtime = realtime
+        self._channel = channel
+        self._on_notice = on_notice
+        self._notice = ''
+        self._format = SAMPLE_RATE, 1
         self._lock = threading.Lock()
         self._samples: Samples = np.empty(0, np.float32)
         self._level = -120.0
@@ -36,9 +52,14 @@ class FileSource:
             raise FileError(
                 'audio.file is empty: name the recording that audio.source "file" plays'
             )
-        samples = read_recording(self._path)
+        recording = load_recording(self._path, self._channel)
+        notice = noticed(self._path, recording)
         with self._lock:
-            self._samples, self._level = samples, level(samples)
+            self._samples, self._level = recording.samples, level(recording.samples)
+            self._format = recording.sample_rate, recording.channels
+            self._notice = notice
+        if notice:
+            self._on_notice(notice)
 
     def begin(self) -> None:
         """Start the recording over."""
@@ -90,11 +111,18 @@ class FileSource:
             self._samples = np.empty(0, np.float32)
 
     def health(self) -> SourceHealth:
-        """Return the recording's name and level."""
+        """Return the recording's name, level, and what is odd about it."""
         return SourceHealth(
             name=self._path,
             open=bool(len(self._samples)),
-            sample_rate=SAMPLE_RATE,
-            channels=1,
+            problem=self._notice,
+            sample_rate=self._format[0],
+            channels=self._format[1],
             level=self._level,
         )
+
+
+def noticed(name: str, recording: Recording) -> str:
+    """Return all that is odd about a recording in one line; or ''."""
+    notices = '; '.join(recording.notices)
+    return f'{name}: {notices}' if notices else ''

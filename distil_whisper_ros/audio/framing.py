@@ -33,3 +33,12 @@ class Framer:
         if len(self._pending):
             rest = np.zeros(FRAME_LENGTH - len(self._pending), np.float32)
             yield from self.push(rest, self._time + len(self._pending) / SAMPLE_RATE)
+
+
+def frames_of(samples: Samples) -> Iterator[Samples]:
+    """Yield the frames of a whole recording, the last one filled up with zeros; copy nothing."""
+    for first in range(0, len(samples), FRAME_LENGTH):
+        frame = samples[first : first + FRAME_LENGTH]
+        if len(frame) < FRAME_LENGTH:
+            frame = np.pad(frame, (0, FRAME_LENGTH - len(frame)))
+        yield frame

@@ -24,6 +24,7 @@ from ..core.errors import AudioError, DeviceError
 from ..core.settings import MicrophoneSettings
 from .buffered_source import BufferedSource
 from .capture_process import BLOCK, FAILED, GONE, HEADER, OPENED
+from .channels import check_channel, Mixer
 from .framing import Framer
 from .limits import check_format, LONGEST_BLOCK
 from .resampling import Resampler
@@ -138,6 +139,7 @@ class Microphone(BufferedSource):
         messages = Messages(session.start_child(self._settings))
         framer, resampler = Framer(), Resampler(SAMPLE_RATE)
         stream: Description | None = None
+        mixer: Mixer | None = None
         overflows, flows = 0, False
         deadline = time.monotonic() + OPENING
         while not session.closing.is_set():
@@ -148,7 +150,10 @@ class Microphone(BufferedSource):
             )
             if kind == OPENED:
                 stream = Description(payload)
-                framer, resampler = Framer(), Resampler(stream.sample_rate)
+                channel = self._settings.channel
+                check_channel('microphone.channel', channel, stream.channels, f'"{stream.name}"')
+                mixer = Mixer(stream.sample_rate, stream.channels, channel)
+                framer, resampler = Framer(), Resampler(stream.sample_rate, mixer)
                 self._name, self._channels = stream.name, stream.channels
                 self._sample_rate = stream.sample_rate
             elif kind == BLOCK:
@@ -166,7 +171,9 @@ class Microphone(BufferedSource):
                 now = time.monotonic()
                 if not 0 <= now - seconds < LONGEST_DELAY:
                     seconds = now - len(block) / stream.sample_rate
-                self.add_frames(framer.push(resampler.push(block), seconds))
+                samples = resampler.push(block)
+                self._channel_problem = '' if mixer is None else mixer.problem
+                self.add_frames(framer.push(samples, seconds))
             else:  # FAILED or GONE
                 raise DeviceError(payload.decode(errors='replace'))
 
@@ -289,6 +296,7 @@ def start(settings: MicrophoneSettings) -> 'subprocess.Popen[bytes]':
         'device': settings.device,
         'sample_rate': settings.sample_rate,
         'channels': settings.channels,
+        'channel': settings.channel,
         'parent': os.getpid(),
     }
     package = Path(__file__).resolve().parents[1]

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import soxr
 
 from ..core.audio_format import SAMPLE_RATE, Samples
+from .channels import Mix, mix, pick, Powers
 
 
 class Resampler:
@@ -14,15 +15,16 @@ class Resampler:
     which `flush` returns.
     """
 
-    def __init__(self, sample_rate: int) -> None:
-        """`sample_rate` is the stream's, in Hz."""
+    def __init__(self, sample_rate: int, mixer: Mix = mix) -> None:
+        """`sample_rate` is the stream's, in Hz; `mixer` makes one channel of a block."""
+        self._mix = mixer
         self._stream = None
         if sample_rate != SAMPLE_RATE:
             self._stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype='float32')
 
     def push(self, block: npt.NDArray[np.float32]) -> Samples:
         """Mix and resample the next block."""
-        samples = mix(block)
+        samples = self._mix(block)
         return samples if self._stream is None else self._stream.resample_chunk(samples)
 
     def flush(self) -> Samples:
@@ -31,12 +33,14 @@ class Resampler:
         return empty if self._stream is None else self._stream.resample_chunk(empty, last=True)
 
 
-def mix(block: npt.NDArray[np.float32]) -> Samples:
-    """Return the mean of the channels of a block of shape (samples, channels)."""
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-
-
 def resample(block: npt.NDArray[np.float32], sample_rate: int) -> Samples:
-    """Mix and resample a whole recording of shape (samples, channels)."""
+    """Mix and resample a whole recording of shape (samples, channels).
+
+    Of channels that cancel each other out, the strongest one is used.
+    """
+    powers = Powers(block.shape[1])
+    powers.push(block)
+    if powers.canceled:
+        block = pick(block, powers.strongest)[:, None]
     resampler = Resampler(sample_rate)
     return np.concatenate((resampler.push(block), resampler.flush()))

@@ -4,6 +4,7 @@ from collections import deque
 
 WINDOW = 10.0  # s of blocks that are compared
 STEP = 3.0  # s: a larger change is a clock that was set, or a sender that restarted
+BACK = 0.1  # s: blocks come in order, so stamps that go back by more are of a clock that was set
 
 
 class SenderClock:
@@ -17,6 +18,7 @@ class SenderClock:
     def __init__(self) -> None:
         # (arrival, arrival - stamp), the differences rising: the first is the smallest
         self._differences: deque[tuple[float, float]] = deque()
+        self._newest = 0.0  # stamp of the block before
 
     @property
     def difference(self) -> float | None:
@@ -26,8 +28,11 @@ class SenderClock:
     def follow(self, stamp: float, arrival: float) -> None:
         """Take the stamp of the end of a block, and when it arrived by time.monotonic()."""
         difference, known = arrival - stamp, self._differences
-        if known and abs(difference - known[0][1]) > STEP:
+        # A delay of the network looks like a clock that was set back, but for the stamps' order.
+        set_back = stamp < self._newest - BACK
+        if known and (set_back or abs(difference - known[0][1]) > STEP):
             known.clear()
+        self._newest = stamp
         while known and known[-1][1] >= difference:
             known.pop()
         while known and known[0][0] < arrival - WINDOW:

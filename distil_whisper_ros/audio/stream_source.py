@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ..core.audio_format import Frame, SAMPLE_RATE, Samples
 from ..core.errors import DeviceError
 from .buffered_source import BufferedSource
+from .channels import ALL, check_channel, Mixer
 from .framing import Framer
 from .limits import check_finite, check_format, LONGEST_BLOCK
 from .resampling import Resampler
@@ -78,13 +79,19 @@ class StreamSource(BufferedSource):
         pre_roll: float,
         on_change: Callable[[str], None] = lambda problem: None,
         clock: Callable[[], float] = time.monotonic,
+        channel: int = ALL,
     ) -> None:
-        """`name` is the topic. `clock` is time.monotonic; tests give their own."""
+        """`name` is the topic. `clock` is time.monotonic; tests give their own.
+
+        `channel` is the one to use of several, from 0, or ALL.
+        """
         super().__init__(name, pre_roll, on_change)
         self._clock = clock
         self._is_open = False
         self._framer = Framer()
-        self._resampler = Resampler(SAMPLE_RATE)
+        self._channel = channel
+        self._mixer = Mixer(SAMPLE_RATE, 1)
+        self._resampler = Resampler(SAMPLE_RATE, self._mixer)
         self._format = (0, 0)
         self._next: Block | None = None  # the latest block, which the next one should follow
         self._arrived = clock()
@@ -157,6 +164,7 @@ class StreamSource(BufferedSource):
     def push(self, block: Block) -> None:
         """Take the next block, from one thread; raise a FormatError if it is bad."""
         block = block.checked()
+        check_channel('microphone.channel', self._used(block), block.samples.shape[1], self._name)
         if self._is_open:
             self._push(block)
         if not self._is_open:  # it was closed meanwhile
@@ -200,6 +208,10 @@ class StreamSource(BufferedSource):
             block.first_sample - len(taken),
         )
 
+    def _used(self, block: Block) -> int:
+        """Return the channel to use; a sender with one channel has chosen it already."""
+        return self._channel if block.samples.shape[1] > 1 else ALL
+
     def _tell_working(self) -> None:
         told = bool(self._reported)
         self.set_working()
@@ -207,7 +219,9 @@ class StreamSource(BufferedSource):
             self._tell('')
 
     def _start_over(self, block: Block) -> None:
-        self._framer, self._resampler = Framer(), Resampler(block.sample_rate)
+        self._framer = Framer()
+        self._mixer = Mixer(block.sample_rate, block.samples.shape[1], self._used(block))
+        self._resampler = Resampler(block.sample_rate, self._mixer)
         self._format = self._sample_rate, self._channels = (
             block.sample_rate,
             block.samples.shape[1],
@@ -246,7 +260,9 @@ class StreamSource(BufferedSource):
         return self._sender_clock.local(block.time)
 
     def _deliver(self, samples: Samples, stamp: float) -> None:
-        self.add_frames(self._framer.push(self._resampler.push(samples), stamp))
+        mono = self._resampler.push(samples)
+        self._channel_problem = self._mixer.problem
+        self.add_frames(self._framer.push(mono, stamp))
 
     @property
     def problem(self) -> str:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..core.errors import SpeechError
+from ..core.errors import cannot_start, SpeechError
 from ..core.settings import MicrophoneSettings, ModelSettings
 from .output import standard_output, use_utf8
 
@@ -62,7 +62,11 @@ def ros() -> Iterator[Finding]:
         return
     name, domain = os.environ.get('ROS_DISTRO', 'from wheels'), os.environ.get('ROS_DOMAIN_ID', 0)
     yield True, f'ROS 2 {name}, {get_rmw_implementation_identifier()}, domain {domain}', ''
-    rclpy.init()
+    try:
+        rclpy.init()
+    except Exception as error:  # rclpy has several, without a common base
+        yield False, cannot_start(error), 'put that right, and run the doctor again'
+        return
     node = rclpy.create_node('speech_doctor')
     heard: list[RecognizerState] = []
     talker = node.create_publisher(RecognizerState, 'speech/doctor', 10)

@@ -47,7 +47,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         with ProgressBar(lines=True) as progress:
-            folder = find_model(given.model, given.revision, given.check, progress)
+            folder = find_model(
+                given.model, given.revision, given.check, progress, newest=not given.check
+            )
     except SpeechError as error:
         print(f'fetch_model: {printable(str(error))}', file=sys.stderr)
         raise SystemExit(1) from None

@@ -10,6 +10,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.utilities import remove_ros_args
 
+from ..core.errors import cannot_start
+
 EXAMPLES = """\
 examples:
   ros2 run distil_whisper_ros health
@@ -38,7 +40,10 @@ def main(arguments: list[str] | None = None) -> None:
         help='how long to wait for the node, in seconds (default: 10)',
     )
     given = parser.parse_args(remove_ros_args(arguments or sys.argv)[1:])
-    rclpy.init()
+    try:
+        rclpy.init()
+    except Exception as error:  # rclpy has several, without a common base
+        sys.exit(f'health: {cannot_start(error)}')
     node = Node('speech_health', namespace=given.namespace)
     states: list[RecognizerState] = []
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

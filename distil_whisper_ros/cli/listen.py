@@ -12,6 +12,7 @@ from typing import Any
 from rich.live import Live
 from rich.text import Text
 
+from ..core.errors import cannot_start
 from .output import standard_output, use_utf8
 from .progress import is_interactive, terminal
 
@@ -145,7 +146,11 @@ def main(given: list[str] | None = None) -> None:
     except ImportError:
         print('listen: ROS 2 was not found: source its setup.bash', file=sys.stderr)
         sys.exit(2)
-    rclpy.init(args=[])
+    try:
+        rclpy.init(args=[])
+    except Exception as error:  # rclpy has several, without a common base
+        print(f'listen: {cannot_start(error)}', file=sys.stderr)
+        sys.exit(2)
     try:
         with standard_output('listen'):
             code = listen(options)

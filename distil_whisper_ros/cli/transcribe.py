@@ -1,7 +1,6 @@
 """Transcribe recordings on this machine: text, JSON, or subtitles. Needs no ROS."""
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 import json
 from pathlib import Path
@@ -9,62 +8,48 @@ import sys
 import time
 from typing import Any
 
-from ..audio.framing import Framer
-from ..audio.recordings import read_recording
+from ..audio.channels import ALL
+from ..audio.framing import frames_of
+from ..audio.limits import MOST_CHANNELS
+from ..audio.recordings import load_recording
 from ..core.audio_format import FRAME_DURATION, SAMPLE_RATE
 from ..core.errors import SettingError, SpeechError
 from ..core.scheduler import JobContext
-from ..core.settings import HallucinationFilterSettings, ModelSettings, UtteranceSettings
+from ..core.settings import (
+    HallucinationFilterSettings,
+    ModelSettings,
+    Settings,
+    UtteranceSettings,
+)
 from ..core.types import Hypothesis, Utterance
-from ..speech.hallucination_filter import without_rejected
+from ..speech.hallucination_filter import filtered, part_rejection, rejection
 from ..speech.voice_activity import VoiceActivity
 from .output import printable, standard_output, use_utf8
 from .progress import ProgressBar
+from .recording_files import as_file, named, recordings, STANDARD_INPUT, Tell
 from .subtitles import cues, srt, vtt
+from .text_files import check_folder, OutputError, targets, write
 
+MARK = '[rejected]'
+NO_SPEECH = 'voice activity found no speech in it'
 EXAMPLES = """\
 examples:
   ros2 run distil_whisper_ros transcribe meeting.wav
   ros2 run distil_whisper_ros transcribe --format srt talk.flac > talk.srt
   ros2 run distil_whisper_ros transcribe --format json --output texts/ recordings/
   ros2 run distil_whisper_ros transcribe --model openai/whisper-base --language german a.ogg b.ogg
+  arecord -d 10 -f S16_LE -r 16000 | ros2 run distil_whisper_ros transcribe -
 
-Texts go to standard output as UTF-8, or with --output to a file for each recording; progress goes
-to standard error. The hallucination filter removes segments without speech; --everything keeps
-them.
+Texts go to standard output as UTF-8, or with --output to a file for each recording; progress, and
+what is odd about a recording, go to standard error. The hallucination filter removes segments
+without speech; --everything keeps them and marks them. M4A, WebM and others need PyAV (pip install
+av).
 
 exit code: 0 if every recording was transcribed, 1 if one failed, 2 for wrong arguments, 130 after
 Ctrl-C.
 """
-SUFFIXES = {'.wav', '.flac', '.ogg', '.opus', '.mp3', '.aiff', '.aif', '.au', '.w64', '.caf'}
 EXTENSIONS = {'text': '.txt', 'json': '.json', 'srt': '.srt', 'vtt': '.vtt'}
 PROGRESS_FRAMES = 500  # frames between two updates of the progress bar
-
-
-def recordings(names: list[str]) -> list[Path]:
-    """Return the recordings: each file that is named, and those in each folder."""
-    found: list[Path] = []
-    for name in names:
-        path = Path(name)
-        if path.is_dir():
-            found += sorted(each for each in path.rglob('*') if each.suffix.lower() in SUFFIXES)
-        else:
-            found.append(path)
-    return found
-
-
-def targets(paths: Iterable[Path], folder: Path, extension: str) -> list[Path]:
-    """Return a file in `folder` for each recording, no two of them the same.
-
-    The name is the recording's stem; where another recording has it, the recording's full name,
-    and then a number.
-    """
-    chosen: list[Path] = []
-    for path in paths:
-        names = [path.stem, path.name, *(f'{path.name}.{number}' for number in range(2, 10_000))]
-        free = (folder / f'{name}{extension}' for name in names)
-        chosen.append(next(each for each in free if each not in chosen))
-    return chosen
 
 
 class SegmentProgress(JobContext):
@@ -88,45 +73,90 @@ class SegmentProgress(JobContext):
         self.show()
 
 
-def read_utterance(path: Path, progress: ProgressBar) -> Utterance:
+def read_utterance(path: Path, channel: int, progress: ProgressBar, tell: Tell) -> Utterance:
     """Return a recording with its voice activity; raise a FileError if it cannot be read."""
-    samples = read_recording(path)
-    activity, framer = VoiceActivity(), Framer()
+    name = named(path)
+    with as_file(path) as file:
+        recording = load_recording(
+            file, channel, name=name if path == STANDARD_INPUT else '', parameter='--channel'
+        )
+    if recording.notices:
+        tell(f'{name}: {"; ".join(recording.notices)}')
+    samples, activity = recording.samples, VoiceActivity()
     speech = []
     total = len(samples) / SAMPLE_RATE
-    for frame in [*framer.push(samples, 0.0), *framer.flush()]:
-        speech.append(activity(frame.samples))
+    for frame in frames_of(samples):
+        speech.append(activity(frame))
         if len(speech) % PROGRESS_FRAMES == 0:
             done = len(speech) * FRAME_DURATION
             progress(f'{printable(path.name)}: voice activity', min(1.0, done / total))
     return Utterance.whole(samples, tuple(speech))
 
 
-def filtered(hypothesis: Hypothesis, utterance: Utterance) -> Hypothesis:
-    """Return the hypothesis without the segments that the hallucination filter rejects."""
+def is_spoken(utterance: Utterance) -> bool:
+    """Return whether voice activity found speech."""
     threshold = UtteranceSettings().vad_threshold
-    if not any(probability >= threshold for probability in utterance.speech):
-        return replace(hypothesis, segments=())
-    return without_rejected(hypothesis, HallucinationFilterSettings())
+    return any(probability >= threshold for probability in utterance.speech)
 
 
-def formatted(path: Path, utterance: Utterance, hypothesis: Hypothesis, form: str) -> str:
-    """Return a recording's text in a format: text, json, srt or vtt."""
+def rejections(hypothesis: Hypothesis, utterance: Utterance) -> list[str]:
+    """Return for each segment why the hallucination filter rejects it, or ''."""
+    settings = HallucinationFilterSettings()
+    every = rejection(hypothesis, utterance, settings)
+    if not is_spoken(utterance):
+        every = NO_SPEECH
+    return [
+        every or part_rejection(segment, hypothesis, utterance, settings)
+        for segment in hypothesis.segments
+    ]
+
+
+def marked(hypothesis: Hypothesis, reasons: list[str]) -> Hypothesis:
+    """Return the hypothesis with a mark before the text of each rejected segment."""
+    segments = []
+    for segment, reason in zip(hypothesis.segments, reasons):
+        if reason and segment.text:
+            words = segment.words
+            if words:
+                words = (replace(words[0], text=f'{MARK} {words[0].text}'), *words[1:])
+            segment = replace(segment, text=f'{MARK} {segment.text}', words=words)
+        segments.append(segment)
+    return replace(hypothesis, segments=tuple(segments))
+
+
+def formatted(
+    path: Path,
+    utterance: Utterance,
+    hypothesis: Hypothesis,
+    form: str,
+    reasons: list[str],
+    reason: str,
+) -> str:
+    """Return a recording's text in a format: text, json, srt or vtt.
+
+    `reasons` tell for each segment why it was rejected, or ''; `reason` why there is no text.
+    """
+    if form == 'json':
+        segments = [
+            {**asdict(segment), 'rejected': why}
+            for segment, why in zip(hypothesis.segments, reasons)
+        ]
+        content = {
+            'file': named(path),
+            'duration': round(utterance.duration, 3),
+            'language': hypothesis.language,
+            'text': hypothesis.text,
+            'reason': reason,
+            'segments': segments,
+            'processing_time': round(hypothesis.processing_time, 3),
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False) + '\n'
+    hypothesis = marked(hypothesis, reasons)
     if form == 'srt':
         return srt(cues(hypothesis))
     if form == 'vtt':
         return vtt(cues(hypothesis))
-    if form == 'text':
-        return hypothesis.text + '\n'
-    content = {
-        'file': printable(path),
-        'duration': round(utterance.duration, 3),
-        'language': hypothesis.language,
-        'text': hypothesis.text,
-        'segments': [asdict(segment) for segment in hypothesis.segments],
-        'processing_time': round(hypothesis.processing_time, 3),
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + '\n'
+    return hypothesis.text + '\n'
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -138,7 +168,9 @@ def arguments() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('file', nargs='+', help='recordings, or folders with recordings')
+    parser.add_argument(
+        'file', nargs='+', help='recordings, folders with recordings, or - for standard input'
+    )
     parser.add_argument(
         '--format', choices=[*EXTENSIONS], default='text', help='(default: %(default)s)'
     )
@@ -152,7 +184,11 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument(
-        '--language', default='', help='language spoken, as "german" (default: detect it)'
+        '--language',
+        action='append',
+        default=[],
+        help='language spoken, as "german"; given several times, the likeliest of them for each '
+        'segment (default: detect it)',
     )
     parser.add_argument(
         '--task',
@@ -168,65 +204,132 @@ def arguments() -> argparse.ArgumentParser:
         help='a rare word that is likely to be spoken; can be given several times',
     )
     parser.add_argument(
-        '--everything', action='store_true', help='switch the hallucination filter off'
+        '--channel',
+        type=channel_number,
+        default=ALL,
+        metavar='N',
+        help='use one channel, counted from 0 (default: mix all)',
+    )
+    parser.add_argument(
+        '--everything',
+        action='store_true',
+        help=f'keep what the hallucination filter rejects, marked with {MARK}',
     )
     parser.add_argument('--quiet', action='store_true', help='show no progress')
     return parser
 
 
-def fail(message: str, code: int) -> None:
-    """Print a message and exit."""
-    print(f'transcribe: {message}', file=sys.stderr)
-    sys.exit(code)
-
-
-def check_folder(folder: Path) -> None:
-    """Make the output folder, or exit with a message."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        fail(f'--output is {printable(folder)}, which is not a folder: name another one', 2)
-    except OSError as error:
-        fail(f'--output is {printable(folder)}, which cannot be made: {error.strerror}', 2)
+def channel_number(text: str) -> int:
+    """Return the number of a channel, or raise a ValueError, for argparse."""
+    number = int(text)
+    if not ALL <= number < MOST_CHANNELS:
+        raise ValueError(text)
+    return number
 
 
 def main(given: list[str] | None = None) -> None:
     """Transcribe each recording; one that fails does not stop the others."""
     use_utf8()
     options = arguments().parse_args(given)
-    paths = recordings(options.file)
-    if not paths:
-        fail(f'no recordings in {printable(", ".join(options.file))}', 1)
-    files: list[Path | None] = [None] * len(paths)
-    if options.output:
-        check_folder(options.output)
-        files = [*targets(paths, options.output, EXTENSIONS[options.format])]
-    failed = 0
-    try:
-        settings = model_settings(options)
-        with ProgressBar(options.quiet) as progress, standard_output('transcribe'):
-            transcriber = load(settings, progress)
-            for path, file in zip(paths, files):
-                try:
-                    text = transcribe(path, transcriber, settings, options, progress)
-                    progress.clear()
-                    if file is not None:
-                        write(file, text)
-                        text = f'{printable(file)}\n'
-                    elif len(paths) > 1 and options.format == 'text':
-                        text = f'{printable(path)}: {text}'
-                    print(text, end='', flush=True)
-                except SpeechError as error:
-                    progress.clear()
-                    print(f'transcribe: {printable(str(error))}', file=sys.stderr)
-                    failed += 1
-    except SettingError as error:
-        fail(str(error), 2)
-    except SpeechError as error:
-        fail(str(error), 1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(1 if failed else 0)
+    with ProgressBar(options.quiet) as progress:
+        run = Run(options, progress)
+        try:
+            with standard_output('transcribe'):
+                run.transcribe_all()
+        except SettingError as error:
+            run.tell(str(error))
+            sys.exit(2)
+        except SpeechError as error:
+            run.tell(str(error))
+            sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)
+    sys.exit(1 if run.failed else 0)
+
+
+class Run:
+    """One run of the tool."""
+
+    def __init__(self, options: argparse.Namespace, progress: ProgressBar) -> None:
+        """Take the arguments of the command line."""
+        self._options, self._progress = options, progress
+        self._settings = ModelSettings()
+        self._transcriber: Any = None
+        self.failed = False
+        """Whether a recording was not transcribed."""
+
+    def tell(self, line: str) -> None:
+        """Print a line on standard error."""
+        self._progress.clear()
+        print(f'transcribe: {printable(line)}', file=sys.stderr, flush=True)
+
+    def fail(self, line: str) -> None:
+        """Print why a recording is not transcribed; the run goes on."""
+        self.tell(line)
+        self.failed = True
+
+    def transcribe_all(self) -> None:
+        """Transcribe each recording; raise a SpeechError if no other one can be."""
+        options = self._options
+        self._settings = model_settings(options)
+        paths = recordings(options.file, self.tell, self.fail)
+        if not paths:
+            self.failed = True
+            return
+        if len(paths) > 1 and options.format in ('srt', 'vtt') and not options.output:
+            raise SettingError(
+                f'--format {options.format} of {len(paths)} recordings needs --output: on '
+                'standard output they would run into each other'
+            )
+        files: list[Path | None] = [None] * len(paths)
+        if options.output:
+            check_folder(options.output)
+            files = [*targets(paths, options.output, EXTENSIONS[options.format])]
+        self._progress('loading PyTorch', 0.0)
+        from ..whisper.transcriber import Transcriber
+
+        self._transcriber = Transcriber(self._settings, self._progress, self.tell)
+        for path, file in zip(paths, files):
+            try:
+                text = self.transcribe(path)
+                self._progress.clear()
+                if file is not None:
+                    write(file, text)
+                    text = f'{printable(file)}\n'
+                elif len(paths) > 1 and options.format == 'text':
+                    text = f'{named(path)}: {text}'
+                print(text, end='', flush=True)
+            except OutputError:
+                raise
+            except SpeechError as error:
+                self.fail(str(error))
+
+    def transcribe(self, path: Path) -> str:
+        """Return one recording's text in the format of the options."""
+        options, started = self._options, time.monotonic()
+        utterance = read_utterance(path, options.channel, self._progress, self.tell)
+        hypothesis, reasons, reason = Hypothesis(()), [], NO_SPEECH
+        if options.everything or is_spoken(utterance):
+            # Cuts are made between half a segment and a whole one.
+            batch = self._settings.segment_length * 0.9
+            name = printable(path.name)
+            context = SegmentProgress(name, utterance.duration, batch, self._progress)
+            hypothesis = self._transcriber(
+                utterance, self._settings, context, skip_silence=not options.everything
+            )
+            if options.everything:
+                reasons = rejections(hypothesis, utterance)
+                reason = '' if hypothesis.text else 'the model found no words in it'
+            else:
+                transcript = filtered(hypothesis, utterance, Settings())
+                reason = transcript.reason
+                accepted = transcript.hypothesis if transcript.accepted else None
+                hypothesis = accepted or replace(hypothesis, segments=())
+                reasons = [''] * len(hypothesis.segments)
+        if not hypothesis.text:
+            self.tell(f'{named(path)}: no text: {reason}')
+        hypothesis = replace(hypothesis, processing_time=time.monotonic() - started)
+        return formatted(path, utterance, hypothesis, options.format, reasons, reason)
 
 
 def model_settings(options: argparse.Namespace) -> ModelSettings:
@@ -234,49 +337,14 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
     return ModelSettings().replaced(
         id=options.model,
         device=options.device,
-        language=options.language,
+        language=options.language[0] if len(options.language) == 1 else '',
+        languages=options.language if len(options.language) > 1 else [],
         task=options.task,
         prompt=options.prompt,
         hotwords=options.hotword,
         batch_size=1,
         warm_up=False,
     )
-
-
-def load(settings: ModelSettings, progress: ProgressBar) -> Any:
-    """Return a transcriber; raise a ModelError if the model cannot be used."""
-    progress('loading PyTorch', 0.0)
-    from ..whisper.transcriber import Transcriber
-
-    return Transcriber(settings, progress)
-
-
-def write(file: Path, text: str) -> None:
-    """Write a text as UTF-8, or exit with a message: later ones would fail as well."""
-    try:
-        file.write_text(text, encoding='utf-8')
-    except OSError as error:
-        fail(f'{printable(file)} cannot be written: {error.strerror}', 1)
-
-
-def transcribe(
-    path: Path,
-    transcriber: Any,
-    settings: ModelSettings,
-    options: argparse.Namespace,
-    progress: ProgressBar,
-) -> str:
-    """Return one recording's text in the format of the options."""
-    utterance = read_utterance(path, progress)
-    # Cuts are made between half a segment and a whole one.
-    batch = settings.segment_length * 0.9
-    context = SegmentProgress(printable(path.name), utterance.duration, batch, progress)
-    started = time.monotonic()
-    hypothesis = transcriber(utterance, settings, context)
-    if not options.everything:
-        hypothesis = filtered(hypothesis, utterance)
-    hypothesis = replace(hypothesis, processing_time=time.monotonic() - started)
-    return formatted(path, utterance, hypothesis, options.format)
 
 
 if __name__ == '__main__':

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
+from distil_whisper_ros.audio.channels import mix
 from distil_whisper_ros.audio.framing import Framer
 from distil_whisper_ros.audio.levels import level, LevelMeter, quiet_hint
-from distil_whisper_ros.audio.resampling import mix, resample, Resampler
+from distil_whisper_ros.audio.resampling import resample, Resampler
 from distil_whisper_ros.core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 from distil_whisper_ros.whisper.segmentation import segment_limits
 
@@ -79,6 +80,15 @@ def test_resampling_blocks_of_any_sizes_gives_the_same_samples(rate, sizes, chan
 def test_mixing_is_the_mean():
     block = np.array([[1.0, 0.0], [0.5, -0.5]], np.float32)
     np.testing.assert_array_equal(mix(block), [0.5, 0.0])
+
+
+@pytest.mark.parametrize('rate', [8_000, 16_000, 48_000])
+@pytest.mark.parametrize('channels', [1, 2, 64])
+def test_the_loudest_floats_stay_finite(rate, channels):
+    """Samples of a float file that is damaged: their sum is beyond float32."""
+    block = np.full((4_000, channels), np.finfo(np.float32).max, np.float32)
+    block[::2, -1] *= -1
+    assert np.isfinite(resample(block, rate)).all()
 
 
 def test_level():
