@@ -15,3 +15,11 @@ lock() {
 lock test runtime.in ros.in demo.in test.in
 lock run --constraint test.lock runtime.in ros.in demo.in
 lock runtime --constraint test.lock runtime.in
+
+# The hashes of all files of each version, so of every machine's; one package a line. test.lock
+# has all packages of the others.
+uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --no-deps \
+  --generate-hashes test.lock | sed -e ':a' -e '/\\$/N; s/ *\\\n */ /; ta' |
+  awk '{ line = $1; for (i = 2; i <= NF; i++) if ($i ~ /^--hash=/) line = line " " $i; print line }' \
+    >hashes.txt
+echo "hashes.txt: $(wc -l <hashes.txt) packages"

@@ -44,7 +44,7 @@ apt_install() {
 install_system_packages() {
   local wanted=(libportaudio2 libasound2-plugins pulseaudio-utils alsa-utils
     pocketsphinx-testdata cmake g++ git)
-  [ "$goal" = test ] && wanted+=(espeak-ng sox)
+  [ "$goal" = test ] && wanted+=(espeak-ng sox strace)
   [ "$python" = /usr/bin/python3 ] && wanted+=(python3-venv python3-dev)
   local missing=() package
   for package in "${wanted[@]}"; do
@@ -112,8 +112,12 @@ install_python_packages() {
   done_before "packages-$goal" "$lock" requirements/torch.txt && return
   local sum=$pending
   say "Python packages: ROS 2 Jazzy, transformers, PortAudio's binding ($(wc -l <"$lock") names)"
+  # pip refuses a file whose hash is not that of the day when the lock was written.
+  local hashed=$venv/hashed.lock
+  awk 'NR == FNR { name = $1; sub(/^[^ ]+ /, ""); hashes[name] = $0; next }
+    { print $0, hashes[$1] }' requirements/hashes.txt "$lock" >$hashed
   # --no-deps: the lock is complete, and nothing may bring a torch of its own.
-  pip install --no-deps --requirement "$lock" 2>&1 | progress "$(wc -l <"$lock")"
+  pip install --no-deps --require-hashes --requirement $hashed 2>&1 | progress "$(wc -l <"$lock")"
   install_torch
   pending=$sum
   mark "packages-$goal"
