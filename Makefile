@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench container-test setup setup-test clean
+.PHONY: help run test lint faults fuzz soak bench container-test setup setup-test clean
 
+ROUNDS ?= 200
+UTTERANCES ?= 10000
 MODEL ?= $(CURDIR)/models/tiny.en
 MICROPHONE ?=
 PYTEST_ARGUMENTS ?=
@@ -20,8 +22,19 @@ lint: setup-test ## Check format, types, and the floors that imports may cross
 	@tools/with_ros pyright
 	@tools/with_ros lint-imports --no-cache
 
+faults: setup-test ## Try every fault in every state of the node; print the table [PYTEST_ARGUMENTS]
+	@RELIABILITY=full tools/with_ros python -m pytest -q -n 2 tests/reliability/test_node_faults.py $(PYTEST_ARGUMENTS)
+
+fuzz: setup-test ## Send 20,000 random requests and 10,000 random steps to the node [FUZZ_SEED=1]
+	@RELIABILITY=full FUZZ_CASES=$${FUZZ_CASES:-20000} tools/with_ros python -m pytest -q -s tests/reliability/test_node_fuzz.py tests/reliability/test_fuzz_parts.py tests/audio/test_fuzz.py $(PYTEST_ARGUMENTS)
+
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py
+
+soak: setup-test ## Hear 10,000 utterances, and load the model 200 times: memory stays flat [UTTERANCES=10000] [ROUNDS=200]
+	@tools/with_ros python benchmarks/soak.py --utterances $(UTTERANCES)
+	@tools/with_ros python benchmarks/soak.py --utterances $(UTTERANCES) --source microphone
+	@tools/with_ros python benchmarks/reload.py --cycles $(ROUNDS)
 
 container-test: setup-test ## Build the container on a stand-in for the Jetson image, and let it hear (root)
 	@docker/test/run
@@ -33,6 +46,6 @@ setup-test: ## Install what tests and benchmarks need
 	@tools/setup.sh test
 
 clean: ## Remove all that was built and installed here
-	rm -rf .venv models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results
+	rm -rf .venv models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
 
 SOURCES := distil_whisper_ros launch examples tests tools benchmarks setup.py

@@ -5,8 +5,9 @@ DDS, the node in its own process) but the room, which is a loudspeaker's monitor
 """
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+import fcntl
 import io
 import itertools
 import os
@@ -200,6 +201,23 @@ class VirtualMicrophone:
         """Tell whether somebody still speaks."""
         return any(player.poll() is None for player in self._players)
 
+    def hush(self) -> None:
+        """Let nobody speak any more."""
+        for player in self._players:
+            player.kill()
+        self.quiet()
+
+    def listeners(self) -> int:
+        """Return the number of streams that record from this PulseAudio."""
+        run = subprocess.run(
+            ['pactl', 'list', 'short', 'source-outputs'],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        return sum('module-remap-source' not in line for line in run.stdout.splitlines())
+
     def quiet(self) -> None:
         """Wait until the recording is over."""
         for player in self._players:
@@ -218,10 +236,22 @@ class VirtualMicrophone:
 class RecognizerProcess:
     """The node in a process of its own, started as a user starts it."""
 
-    def __init__(self, environment: dict[str, str], *arguments: str, **parameters: object) -> None:
-        """Parameters are named with `__` for the dot: `model__id`."""
+    def __init__(
+        self,
+        environment: dict[str, str],
+        *arguments: str,
+        launcher: Sequence[str] = (),
+        **parameters: object,
+    ) -> None:
+        """Parameters are named with `__` for the dot: `model__id`.
+
+        `launcher` is a command that the node's command follows, as `setpriv`.
+        """
         self.output = tempfile.TemporaryFile('w+')
-        command = [str(executable('speech_recognizer')), '--ros-args', *arguments]
+        # The node shares the place in the file with this process, which reads it meanwhile.
+        flags = fcntl.fcntl(self.output, fcntl.F_GETFL)
+        fcntl.fcntl(self.output, fcntl.F_SETFL, flags | os.O_APPEND)
+        command = [*launcher, str(executable('speech_recognizer')), '--ros-args', *arguments]
         for name, value in {'model__id': str(MODEL), **parameters}.items():
             command += ['-p', f'{name.replace("__", ".")}:={yaml(value)}']
         self.process = subprocess.Popen(
@@ -231,10 +261,10 @@ class RecognizerProcess:
             stderr=subprocess.STDOUT,
         )
 
-    def log(self) -> str:
-        """Return the output of the node so far."""
-        self.output.seek(0)
-        return self.output.read()
+    def log(self, begin: int = 0) -> str:
+        """Return the output of the node so far, from the byte `begin` on."""
+        length = os.fstat(self.output.fileno()).st_size
+        return os.pread(self.output.fileno(), length - begin, begin).decode(errors='replace')
 
     def interrupt(self, timeout: float = 20.0) -> int:
         """Press Ctrl-C; return the exit code."""
@@ -323,7 +353,8 @@ class Client:
         """Call a service without waiting; return the future."""
         client = self._clients.get(name)
         if client is None:
-            client = self._clients[name] = self.node.create_client(kind, name)
+            deep = QoSProfile(depth=1000)  # with 10, the replies of a burst are lost here
+            client = self._clients[name] = self.node.create_client(kind, name, qos_profile=deep)
         if not client.wait_for_service(40):
             raise TimeoutError(f'there is no service {name}')
         return client.call_async(request or kind.Request())
@@ -442,10 +473,13 @@ class Listening:
 
 @contextmanager
 def robot(
-    *arguments: str, environment: dict[str, str] | None = None, **parameters: object
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    launcher: Sequence[str] = (),
+    **parameters: object,
 ) -> Iterator[tuple[Client, RecognizerProcess]]:
     """Start the node and a client of it, in a domain of their own."""
     surroundings = {**isolation(), **(environment or {})}
-    with RecognizerProcess(surroundings, *arguments, **parameters) as process:
+    with RecognizerProcess(surroundings, *arguments, launcher=launcher, **parameters) as process:
         with Client(surroundings) as client:
             yield client, process

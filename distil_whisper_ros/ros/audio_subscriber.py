@@ -20,6 +20,7 @@ from ..audio.stream_source import Block, StreamSource
 from ..core.errors import AudioError, FormatError, SettingError
 from ..core.settings import Settings
 from .conversions import seconds
+from .timers import STEADY, steady_timer
 
 # Not reliable: a message that is sent again comes after up to seconds, and holds up all behind it.
 # The next message has lost samples once more. The history covers a busy machine that is late.
@@ -43,7 +44,10 @@ class AudioSubscriber(StreamSource):
     def __init__(self, node: Node, settings: Settings, on_change: Callable[[str], None]) -> None:
         """Hear `settings.audio.topic` from `open` to `close`."""
         super().__init__(
-            node.resolve_topic_name(settings.audio.topic), settings.microphone.pre_roll, on_change
+            node.resolve_topic_name(settings.audio.topic),
+            settings.microphone.pre_roll,
+            on_change,
+            channel=settings.microphone.channel,
         )
         self._owner = node
         self._settings = settings
@@ -83,7 +87,7 @@ class AudioSubscriber(StreamSource):
         )
         executor = self._executor = SingleThreadedExecutor(context=self._owner.context)
         executor.add_node(self._node)
-        self._node.create_timer(PERIOD, self._find)
+        steady_timer(self._node, PERIOD, self._find)
         self._thread = threading.Thread(
             target=self._spin, args=(executor,), name='audio topic', daemon=True
         )
@@ -103,7 +107,9 @@ class AudioSubscriber(StreamSource):
                 time.sleep(0.01)  # a fault that stays must not take the whole processor
 
     def _log(self, text: str) -> None:
-        self._owner.get_logger().error(text, throttle_duration_sec=LOG_PERIOD)
+        self._owner.get_logger().error(
+            text, throttle_duration_sec=LOG_PERIOD, throttle_time_source_type=STEADY
+        )
 
     def close(self) -> None:
         """Unsubscribe."""

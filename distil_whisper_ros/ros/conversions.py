@@ -117,6 +117,7 @@ def segment_message(segment: values.Segment, lead: float) -> Segment:
         mean_log_probability=segment.mean_log_probability,
         no_speech_probability=segment.no_speech_probability,
         compression_ratio=segment.compression_ratio,
+        language=segment.language,
         words=[
             Word(
                 text=word.text,

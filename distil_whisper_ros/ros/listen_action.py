@@ -51,7 +51,8 @@ class ListenAction:
         self._state = state
         self._lock = threading.Lock()
         self._goals: dict[bytes, Goal] = {}
-        # One timer for the life of the node; without goals it is canceled, to save time.
+        # One timer for the life of the node; without goals it is canceled, to save time. Only
+        # its own callback cancels it: rclpy raises for one canceled between ringing and call.
         self._timer = steady_timer(node, FEEDBACK_PERIOD, self._publish_feedback)
         self._timer.cancel()
         self._server = DeferredActionServer(node, 'speech/listen', self._start, self._cancel)
@@ -101,8 +102,6 @@ class ListenAction:
         """Let the executor end a goal; called from any thread."""
         with self._lock:
             goal = self._goals.pop(key(handle), None)
-            if not self._goals:
-                self._timer.cancel()
         canceling = goal is not None and goal.canceling
         self._server.finish(handle, lambda _: self._end(handle, transcript, canceling))
 
@@ -128,6 +127,8 @@ class ListenAction:
         """Publish feedback for each goal."""
         with self._lock:
             goals = tuple(self._goals.values())
+            if not goals:
+                self._timer.cancel()
         state, now = int(self._state()), time.monotonic()
         for goal in goals:
             if goal.handle.is_active:

@@ -41,7 +41,9 @@ class MicrophoneNode(Node):
         if settings.audio.source == 'file':
             from ..audio.file_source import FileSource
 
-            return FileSource(settings.audio.file, realtime=True)
+            return FileSource(
+                settings.audio.file, True, settings.microphone.channel, self._on_change
+            )
         from ..audio.microphone import Microphone
 
         return Microphone(settings.microphone, self._on_change)

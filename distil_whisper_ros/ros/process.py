@@ -13,12 +13,15 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, try_shutdown
 
+from ..core.errors import cannot_start
+from ..core.memory import share_one_heap
 from .log import log_failure
 
 THREADS = 6  # transitions, mute and opening a microphone may each hold one for seconds
 CLOSING = 8.0  # s until a microphone or a model that hangs is left behind
 LAST_REPLIES = 0.1  # s for the results of goals that the end has canceled
 LEAVING = 3.0  # s for each step of leaving the graph
+LOOK_FOR_SIGNALS = 0.5  # s
 AFTER_FAILURE = 0.05  # s: a failure that repeats must not fill the log and the processor
 
 
@@ -37,19 +40,26 @@ def spin(executor: MultiThreadedExecutor, node: Node, ended: threading.Event) ->
 
 def run(make: Callable[[], Node], args=None) -> None:
     """Run the node that `make` makes until Ctrl-C or SIGTERM; release all, and exit with 0."""
+    share_one_heap()  # before DDS and torch start their threads
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())
     # The main thread waits for signals alone: rclpy's own handling would raise a
     # KeyboardInterrupt wherever the main thread happens to be.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rclpy has several, without a common base
+        sys.exit(cannot_start(error))
     node = make()
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     ended = threading.Event()
     thread = threading.Thread(target=spin, args=(executor, node, ended), daemon=True)
     thread.start()
-    asked.wait()
+    # The kernel may give a signal to any thread, which does not wake this one, where Python's
+    # handlers run. Seen on a busy machine, under strace.
+    while not asked.wait(LOOK_FOR_SIGNALS):
+        pass
     leave(node, executor, ended, thread)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -162,7 +162,7 @@ class SpeechRecognizer(ManagedNode):
         from ..whisper.transcriber import Transcriber
 
         started = time.monotonic()
-        transcriber = Transcriber(settings.model, self._on_progress)
+        transcriber = Transcriber(settings.model, self._on_progress, self._warn)
         scheduler = Scheduler(self._on_late_failure)
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
@@ -230,7 +230,12 @@ class SpeechRecognizer(ManagedNode):
         if settings.audio.source == 'file':
             from ..audio.file_source import FileSource
 
-            return FileSource(settings.audio.file, settings.audio.file_realtime)
+            return FileSource(
+                settings.audio.file,
+                settings.audio.file_realtime,
+                settings.microphone.channel,
+                self._warn,
+            )
         if settings.audio.source == 'topic':
             from .audio_subscriber import AudioSubscriber
 
@@ -452,6 +457,10 @@ class SpeechRecognizer(ManagedNode):
         """Log an exception of a job whose result nobody wants any more."""
         if isinstance(error, Exception):
             self.on_failure(error)
+
+    def _warn(self, notice: str) -> None:
+        """Log what is odd about a recording or a prompt."""
+        self.get_logger().warn(printable(notice))
 
     def _on_source_change(self, problem: str) -> None:
         if problem:

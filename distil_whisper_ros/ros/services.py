@@ -151,8 +151,11 @@ def with_text_options(settings: Settings, options: Any) -> Settings:
 
     Raise a SettingError for a wrong one.
     """
+    model = settings.model
+    if options.language:  # the request knows it; the node's several languages do not matter
+        model = replace(model, languages=[])
     model = overridden(
-        settings.model,
+        model,
         language=options.language,
         task=options.task,
         prompt=options.prompt,

@@ -9,6 +9,8 @@ from rclpy.timer import Timer
 
 from .log import log_failure
 
+STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+
 
 def steady_timer(node: Node, period: float, callback: Callable[[], None]) -> Timer:
     """Return a timer that calls back every `period` seconds, one call at a time.
@@ -22,5 +24,4 @@ def steady_timer(node: Node, period: float, callback: Callable[[], None]) -> Tim
         except Exception as error:
             log_failure(node, error)
 
-    clock = Clock(clock_type=ClockType.STEADY_TIME)
-    return node.create_timer(period, guarded, MutuallyExclusiveCallbackGroup(), clock)
+    return node.create_timer(period, guarded, MutuallyExclusiveCallbackGroup(), STEADY)

@@ -14,6 +14,7 @@ from distil_whisper_ros.audio.sender_clock import SenderClock
 from distil_whisper_ros.audio.stream_source import Block, GONE, StreamSource
 from distil_whisper_ros.core.audio_format import FRAME_LENGTH
 from distil_whisper_ros.core.errors import DeviceError, FormatError
+from distil_whisper_ros.speech.self_speech import SelfSpeechGate
 
 PIECE = 512
 
@@ -257,6 +258,42 @@ class TestClocks:
             clock.follow(index * 0.032, 11.0 + index * 0.032)
         assert clock.difference == pytest.approx(11.0)
         assert len(clock._differences) < 400
+
+    def test_a_clock_that_is_set_back_a_little(self):
+        """The stamps go backwards, so none of the window counts any more."""
+        clock = SenderClock()
+        for index in range(100):
+            clock.follow(index * 0.032, 10.0 + index * 0.032)
+        clock.follow(100 * 0.032 - 2.0, 10.0 + 100 * 0.032)
+        assert clock.difference == pytest.approx(12.0)
+
+    @pytest.mark.parametrize('jump', [3600.0, -3600.0, 2.0, -2.0])
+    @pytest.mark.parametrize('numbered', [True, False])
+    def test_the_robots_own_voice_is_known_whatever_clock_is_set(
+        self, heard, monkeypatch, jump, numbered
+    ):
+        """The sender's clock is set while the robot speaks, and this machine's, too."""
+        microphone, clock, _ = heard
+        wall = time.time
+        gate = SelfSpeechGate(lambda: clock.now)
+        for index in range(20):
+            send(microphone, clock, index * PIECE, numbered=numbered)
+        microphone.begin()
+        frames(microphone)
+        gate.begin('/speaking')
+        for index in range(20, 100):
+            offset = jump if index >= 40 else 0.0
+            monkeypatch.setattr(time, 'time', lambda offset=offset: wall() + offset)
+            clock.now = 1000.0 + index * 0.032
+            send(microphone, clock, index * PIECE, offset=offset, numbered=numbered)
+            own = [frame for frame in frames(microphone) if index >= 22]
+            assert all(gate.covers(frame.time) for frame in own), index
+        gate.end('/speaking', 0.0)
+        clock.now += 0.5
+        for index in range(120, 130):
+            clock.now = 1000.0 + index * 0.032
+            send(microphone, clock, index * PIECE, offset=jump, numbered=numbered)
+            assert not any(gate.covers(frame.time) for frame in frames(microphone)[-1:])
 
     def test_the_offset_of_the_clock_is_told(self, heard):
         microphone, clock, _ = heard

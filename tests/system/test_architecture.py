@@ -19,6 +19,8 @@ LIBRARIES = {
     'core/audio_format': {'numpy'},
     'core/settings': {'rapidfuzz'},
     'core/types': {'numpy'},
+    'audio/channels': {'numpy'},
+    'audio/compressed': {'numpy'},  # and PyAV, where it is installed
     'audio/framing': {'numpy'},
     'audio/levels': {'numpy'},
     'audio/limits': {'numpy'},
@@ -130,6 +132,7 @@ ROSDEP = {  # the keys of rosdep's python.yaml; the others have none
     'pyyaml': 'python3-yaml',
 }
 WITHOUT_KEY = {
+    'av',
     'jiwer',
     'pocketsphinx',
     'setuptools',

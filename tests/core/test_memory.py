@@ -1,0 +1,70 @@
+"""One heap for all threads, and free pages that go back to the system."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from distil_whisper_ros.core import memory
+
+GLIBC = 'CS_GNU_LIBC_VERSION' in getattr(os, 'confstr_names', {})
+PROGRAM = """
+import ctypes, sys, threading
+from pathlib import Path
+from distil_whisper_ros.core.memory import return_free_memory, share_one_heap
+
+def resident():
+    line = next(x for x in Path('/proc/self/status').read_text().splitlines() if 'VmRSS' in x)
+    return int(line.split()[1]) / 1024  # MB
+
+if sys.argv[1] == 'shared':
+    assert share_one_heap()
+before, libc = resident(), ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+turns = threading.Barrier(6)
+
+def work(number):
+    for turn in range(6):
+        turns.wait()
+        if turn == number:  # each thread needs the same 60 MB, one after another
+            blocks = [libc.malloc(60_000) for _ in range(1000)]
+            for block in blocks:
+                ctypes.memset(block, 1, 60_000)
+            libc.malloc(16)  # stays, above them: the heap does not shrink by itself
+            for block in blocks:
+                libc.free(block)
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+kept = resident() - before
+return_free_memory()
+print(kept, resident() - before)
+"""
+
+
+def kept(mode: str) -> tuple[float, float]:
+    """Return the MB that six threads leave behind, before and after the return of pages."""
+    command = [sys.executable, '-c', PROGRAM, mode]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    before, after = map(float, done.stdout.split())
+    return before, after
+
+
+@pytest.mark.skipif(not GLIBC, reason='another C library has other heaps')
+def test_threads_use_the_free_memory_of_each_other():
+    shared, returned = kept('shared')
+    assert shared < 100, 'more than the 60 MB of one thread'
+    assert returned < 20
+    default, _ = kept('default')
+    assert shared < default + 5, 'a C library that gives all back at once leaves both small'
+
+
+def test_another_c_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(memory.ctypes, 'CDLL', lambda name: object())
+    assert not memory.share_one_heap()
+    assert not memory.return_free_memory()

@@ -1,0 +1,377 @@
+"""The faults: each function does harm to a node in some state, and ends the harm again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+import os
+from pathlib import Path
+import resource
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+from distil_whisper_msgs.action import Listen
+from distil_whisper_msgs.msg import Audio, RecognizerState, Transcript
+from lifecycle_msgs.msg import Transition
+import numpy as np
+import pytest
+from rcl_interfaces.srv import SetParameters
+import rclpy
+from rclpy.action.client import ActionClient
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.utilities import try_shutdown
+from reliability import world as states
+from reliability.checker import captures, captures_sound
+from reliability.world import WORDS, World
+from robot import goforward, RATE, wait_for
+import soundfile
+from std_msgs.msg import Bool, String
+
+Fault = Callable[[World], None]
+FLOOD = 1000  # messages a second
+ROOM = 8 << 20  # bytes of memory that a node has left
+
+
+def send_signal(world: World, number: int) -> None:
+    for pid in captures(world.process):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def capture_killed(world: World) -> None:
+    send_signal(world, signal.SIGKILL)
+
+
+def capture_stopped(world: World) -> None:
+    send_signal(world, signal.SIGSTOP)
+    time.sleep(1.0)
+
+
+def pipe_closed(world: World) -> None:
+    """Close the pipe that the capture process writes to, and leave the process alive."""
+    if not world.preload.available:
+        pytest.skip('there is no C compiler')
+    send_signal(world, signal.SIGUSR1)
+    time.sleep(0.5)
+
+
+def microphone_unplugged(world: World) -> None:
+    if 'unplugged' not in world.changed:
+        world.changed.add('unplugged')
+        world.room.unplug()
+        time.sleep(1.0)
+    world.plug_in()
+
+
+def pulseaudio_restarted(world: World) -> None:
+    world.room.restart()  # with the microphone
+    world.changed.discard('unplugged')
+
+
+def address_space(pid: int) -> int:
+    """Return the bytes of a process's address space."""
+    pages = int(Path(f'/proc/{pid}/statm').read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
+def memory_limited(world: World) -> bool:
+    """Let the node have 8 MB more and no byte above it for 2 s of work; return whether it lives.
+
+    A library in C may end the process then: the voice activity's writes where it got no memory.
+    """
+    pid, held = world.process.process.pid, captures(world.process)
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (address_space(pid) + ROOM, before[1]))
+    call = world.client.start_trigger('record')
+    long = world.client.transcribe(np.tile(goforward(), 4), RATE)
+    send_signal(world, signal.SIGKILL)  # so that a process must be started, too
+    time.sleep(2.0)
+    with suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_AS, before)
+    world.speaks.publish(Bool(data=False))
+    ended = lambda: world.process.process.poll() is not None  # noqa: E731
+    wait_for(lambda: ended() or (call.done() and long.done()), 60, 'the replies')
+    if ended():
+        gone = lambda: not any(captures_sound(each) for each in held)  # noqa: E731
+        wait_for(gone, 10, 'the end of the capture process')
+        return False
+    assert call.result().message, 'it failed, and did not say why'
+    answer = long.result()
+    assert answer.success or answer.transcript.reason, 'it failed, and did not say why'
+    return True
+
+
+@contextmanager
+def full_disk(world: World) -> Iterator[None]:
+    """Have a disk of 16 kB under the folder of recordings, or else a limit of each file."""
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=16k,mode=0700', 'none', str(world.saved)]
+    if subprocess.run(mount, capture_output=True).returncode == 0:
+        try:
+            yield
+        finally:
+            subprocess.run(['umount', '-l', str(world.saved)], check=True)
+        return
+    pid = world.process.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (16_384, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def forbidden_folder(world: World) -> Iterator[None]:
+    """Let nobody write to the folder of recordings."""
+    world.saved.chmod(0o500)
+    try:
+        yield
+    finally:
+        world.saved.chmod(0o700)
+
+
+def saves_nothing(world: World, reason: str) -> None:
+    """Speak; check that no part of a recording is left, and that the log says why."""
+    begin = len(world.process.log().encode())
+    before = {path.name for path in world.saved.iterdir()}
+    call = world.record()
+    wait_for(lambda: call.done() or world.client.state == 'waiting', 30, 'the state waiting')
+    if not call.done():
+        world.room.say(WORDS, wait=False)
+    wait_for(call.done, 60, 'the reply')
+    if call.result().success:
+        wait_for(lambda: reason in world.process.log(begin), 10, f'the line with "{reason}"')
+    for path in world.saved.iterdir():
+        if path.name not in before:
+            assert path.suffix == '.wav', path
+            soundfile.read(path)
+
+
+def disk_full(world: World) -> None:
+    with full_disk(world):
+        saves_nothing(world, 'cannot be written')
+
+
+def folder_forbidden(world: World) -> None:
+    with forbidden_folder(world):
+        saves_nothing(world, 'cannot be written (Permission denied)')
+
+
+def clock_set(world: World, seconds: int) -> None:
+    """Set the node's wall clock, and leave it so."""
+    if not world.preload.available:
+        pytest.skip('there is no C compiler')
+    world.preload.set_clock(seconds)
+    time.sleep(0.5)
+
+
+def clock_forward(world: World) -> None:
+    clock_set(world, 3600)
+
+
+def clock_back(world: World) -> None:
+    clock_set(world, -3600)
+
+
+def flood(publisher: Any, messages: list[Any]) -> None:
+    """Publish 1,000 messages a second for a second, in turn."""
+    begin = time.monotonic()
+    for number in range(FLOOD):
+        publisher.publish(messages[number % len(messages)])
+        time.sleep(max(0.0, begin + (number + 1) / FLOOD - time.monotonic()))
+
+
+def self_speech_flooded(world: World) -> None:
+    flood(world.speaks, [Bool(data=True), Bool(data=False)])
+    world.speaks.publish(Bool(data=False))
+
+
+def audio_flooded(world: World) -> None:
+    """Let the node hear a topic, with 1,000 messages a second, nine of ten of them wrong.
+
+    A node that is loading hears no topic; it loads beside the flood.
+    """
+    if world.client.lifecycle_state() in states.PRIMARY:
+        if world.client.lifecycle_state() == 'active':
+            world.go(Transition.TRANSITION_DEACTIVATE)
+        if world.client.lifecycle_state() == 'unconfigured':
+            world.go(Transition.TRANSITION_CONFIGURE)
+        world.changed.add('topic')
+        world.set({'audio.source': 'topic'})
+        world.go(Transition.TRANSITION_ACTIVATE)
+    publisher = world.client.node.create_publisher(Audio, 'audio', 100)
+    if 'topic' in world.changed and world.client.state != 'muted':
+        wait_for(lambda: publisher.get_subscription_count(), 10, 'a subscriber of the audio')
+        world.record()
+    silence = [0] * 512
+    wrong = [
+        {'sample_rate': 0, 'channels': 1, 'data': silence},
+        {'sample_rate': 1, 'channels': 1, 'data': silence},
+        {'sample_rate': 2**32 - 1, 'channels': 1, 'data': silence},
+        {'sample_rate': RATE, 'channels': 0, 'data': silence},
+        {'sample_rate': RATE, 'channels': 255, 'data': silence},
+        {'sample_rate': RATE, 'channels': 2, 'data': [0] * 513},
+        {'sample_rate': RATE, 'channels': 1, 'data': []},
+        {'sample_rate': RATE, 'channels': 1, 'data': [32767, -32768] * 256},
+        {'sample_rate': RATE, 'channels': 1, 'data': silence, 'first_sample': 2**64 - 1},
+        {'sample_rate': RATE, 'channels': 1, 'data': silence, 'earlier': [0] * 511},
+    ]
+    flood(publisher, [Audio(**each) for each in wrong])
+    world.client.node.destroy_publisher(publisher)
+
+
+def wrong_topic_type(world: World) -> None:
+    """Publish texts where the node expects whether the robot speaks."""
+    context = Context()  # a participant has one type for a topic
+    rclpy.init(context=context, domain_id=world.client.domain)
+    node = Node('stranger', context=context)
+    publisher = node.create_publisher(String, 'robot_speaks', 10)
+    time.sleep(0.5)  # until both have found each other, or not
+    for _ in range(20):
+        publisher.publish(String(data='true'))
+        time.sleep(0.01)
+    node.destroy_node()
+    try_shutdown(context=context)
+
+
+def slow_subscribers(world: World) -> None:
+    """Have subscribers that never take a message, reliable and best-effort ones."""
+    node = Node('slow', context=world.client.node.context)
+    try:
+        for reliability in (ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT):
+            qos = QoSProfile(depth=1, reliability=reliability)
+            for kind, name in (
+                (String, 'speech/text'),
+                (String, 'speech/partial'),
+                (Transcript, 'speech/transcript'),
+                (RecognizerState, 'speech/state'),
+                (Listen.Impl.FeedbackMessage, 'speech/listen/_action/feedback'),
+            ):
+                node.create_subscription(kind, name, lambda message: None, qos)
+        time.sleep(0.5)
+        for _ in range(20):
+            world.switch('hands_free', True)
+            world.switch('hands_free', False)
+        goal = ActionClient(world.client.node, Listen, 'speech/listen')
+        assert goal.wait_for_server(10)
+        sent: Any = goal.send_goal_async(Listen.Goal(partial_results=True, start_timeout=1.0))
+        wait_for(sent.done, 20, 'the acceptance of the goal')
+        result = sent.result().get_result_async()
+        world.checker.expect('the result of speech/listen', result)
+        world.room.say(WORDS)
+        wait_for(result.done, 40, 'the result of speech/listen')
+        goal.destroy()
+    finally:
+        node.destroy_node()
+
+
+def parameters_at_200_hz(world: World) -> None:
+    name = 'speech_recognizer/set_parameters'
+    begin, calls = time.monotonic(), []
+    for number in range(400):
+        parameter = Parameter('utterance.end_silence', value=0.5 + 0.1 * (number % 2))
+        request = SetParameters.Request(parameters=[parameter.to_parameter_msg()])
+        calls.append(world.call(SetParameters, name, request))
+        time.sleep(max(0.0, begin + (number + 1) / 200 - time.monotonic()))
+        # The service is rclpy's own: DDS drops what a queue of more than 10 would hold.
+        if number >= 5:
+            wait_for(calls[number - 5].done, 20, 'the reply of set_parameters')
+    wait_for(lambda: all(call.done() for call in calls), 20, 'the replies of set_parameters')
+
+
+def mute_at_once(world: World) -> None:
+    """Mute and unmute at once, in no order; the last call counts."""
+    calls = [world.switch('mute', on) for on in (True, False, False, True)]
+    wait_for(lambda: all(call.done() for call in calls), 30, 'the replies of speech/mute')
+    assert world.client.switch('mute', True).success
+    assert captures(world.process) == [], 'it is muted, and captures'
+    reply = world.client.switch('mute', False)
+    assert reply.success or ('unplugged' in world.changed and reply.message), reply
+
+
+DYING = """
+import os, time
+from robot import Client, goforward
+client = Client({k: v for k, v in os.environ.items() if k.startswith('ROS_')})
+client.start_trigger('record')
+client.transcribe(goforward(), 16000)
+client.listen()
+print('called', flush=True)
+time.sleep(60)
+"""
+
+
+def client_killed(world: World) -> None:
+    """Kill a client in the middle of its calls."""
+    dying = subprocess.Popen(
+        [sys.executable, '-c', DYING],
+        env={**os.environ, 'ROS_DOMAIN_ID': str(world.client.domain)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert dying.stdout is not None
+    assert dying.stdout.readline() == 'called\n'
+    dying.kill()
+    dying.wait()
+    dying.stdout.close()
+
+
+def transitions_made(world: World) -> None:
+    """Leave the lifecycle's state and come back; two at once while one is under way."""
+    lifecycle = world.client.lifecycle_state()
+    if 'unplugged' in world.changed:  # it refuses to be activated without a microphone
+        for each in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+            world.start_transition(each)
+            world.settle()
+        assert world.client.state in ('error', 'lost'), world.client.state
+    elif lifecycle == 'active':
+        world.go(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE)
+    elif lifecycle == 'inactive':
+        world.go(Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_DEACTIVATE)
+    elif lifecycle == 'unconfigured':
+        world.go(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP)
+    else:
+        for each in (Transition.TRANSITION_CLEANUP, Transition.TRANSITION_ACTIVATE):
+            world.start_transition(each)
+
+
+def goals_canceled(world: World) -> None:
+    """Cancel five goals as soon as they are accepted."""
+    listener = ActionClient(world.client.node, Listen, 'speech/listen')
+    assert listener.wait_for_server(10)
+    ends = []
+    for _ in range(5):
+        sent = listener.send_goal_async(Listen.Goal())
+        wait_for(sent.done, 10, 'the acceptance of the goal')
+        handle: Any = sent.result()
+        ends += [handle.get_result_async(), handle.cancel_goal_async()]
+    wait_for(lambda: all(end.done() for end in ends), 30, 'the results of speech/listen')
+    listener.destroy()
+
+
+FAULTS: dict[Fault, Fault] = {
+    capture_killed: states.hearing,
+    capture_stopped: states.waiting,
+    pipe_closed: states.waiting,
+    microphone_unplugged: states.hands_free,
+    pulseaudio_restarted: states.ready,
+    disk_full: states.ready,
+    folder_forbidden: states.ready,
+    clock_forward: states.hearing,
+    clock_back: states.hands_free,
+    audio_flooded: states.inactive,
+    self_speech_flooded: states.waiting,
+    wrong_topic_type: states.lost,
+    slow_subscribers: states.ready,
+    parameters_at_200_hz: states.loading,
+    mute_at_once: states.waiting,
+    client_killed: states.waiting,
+    transitions_made: states.transcribing,
+    goals_canceled: states.unconfigured,
+}
+"""Each fault, and the state in which the short form tries it."""

@@ -1,0 +1,246 @@
+"""A room, a node in it, and the way to each of its states."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+import mmap
+import os
+from pathlib import Path
+import shutil
+import struct
+import subprocess
+import time
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from reliability.checker import captures, Checker
+from robot import Client, goforward, RATE, RecognizerProcess, VirtualMicrophone, wait_for
+from sounds import speech
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
+
+WORDS = goforward()[int(0.4 * RATE) : int(2.5 * RATE)]
+SLOW: dict[str, Any] = {
+    'model.audio_context_margin': 30.0,
+    'model.beam_width': 16,
+    'utterance.speculative': False,
+}
+USUAL: dict[str, Any] = {
+    'model.audio_context_margin': -1.0,
+    'model.beam_width': 1,
+    'utterance.speculative': True,
+    'utterance.end_silence': 0.5,
+}
+TRANSITIONS = 60.0  # s that a transition may take
+PRIMARY = ('unconfigured', 'inactive', 'active')
+
+
+class Preload:
+    """The library of faults for a node's process, if there is a compiler; see faults.c."""
+
+    def __init__(self, folder: Path) -> None:
+        """Build it in `folder`."""
+        self._library, self._shift = folder / 'faults.so', folder / 'clock_shift'
+        self._shift.write_bytes(bytes(8))
+        compiler = shutil.which('cc')
+        self.available = compiler is not None
+        if compiler is not None:
+            source = Path(__file__).with_name('faults.c')
+            command = [compiler, '-O2', '-shared', '-fPIC', '-o', self._library, source, '-ldl']
+            subprocess.run(command, check=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a node that has these faults."""
+        if not self.available:
+            return {}
+        return {'LD_PRELOAD': str(self._library), 'CLOCK_SHIFT': str(self._shift)}
+
+    def set_clock(self, seconds: int) -> None:
+        """Let the node's wall clock be `seconds` ahead of this machine's."""
+        with open(self._shift, 'r+b') as file, mmap.mmap(file.fileno(), 8) as page:
+            page[:] = struct.pack('q', seconds)
+
+
+def unprivileged() -> list[str]:
+    """Return a launcher without root's right to write everywhere; none where nobody has it."""
+    if os.geteuid() or not shutil.which('setpriv'):
+        return []
+    return ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+
+
+@dataclass
+class World:
+    """The room, the node and those who watch it."""
+
+    room: VirtualMicrophone
+    client: Client
+    process: RecognizerProcess
+    checker: Checker
+    preload: Preload
+    saved: Path
+    """The folder of save_audio_directory."""
+    speaks: Any
+    """Publishes whether the robot itself speaks."""
+    changed: set[str] = field(default_factory=set)
+    """What a state or a fault has changed and must be put right."""
+
+    def call(self, kind: Any, name: str, request: Any = None, limit: float = 30.0) -> Any:
+        """Start a call that must have a reply; return its future."""
+        return self.checker.expect(name, self.client.start_call(kind, name, request), limit)
+
+    def record(self) -> Any:
+        """Start to record."""
+        return self.call(Trigger, 'speech/record')
+
+    def switch(self, name: str, on: bool) -> Any:
+        """Switch speech/mute or speech/hands_free, without waiting."""
+        return self.call(SetBool, f'speech/{name}', SetBool.Request(data=on))
+
+    def start_transition(self, transition: int) -> Any:
+        """Ask for a transition, without waiting."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        name = 'speech_recognizer/change_state'
+        return self.call(ChangeState, name, request, TRANSITIONS)
+
+    def go(self, *transitions: int) -> None:
+        """Make transitions, each of which must succeed."""
+        for each in transitions:
+            assert self.client.change_state(each, TRANSITIONS), each
+
+    def set(self, values: dict[str, Any]) -> None:
+        """Set parameters, each of which must be taken."""
+        for name, value in values.items():
+            assert self.client.set_parameter(name, value) == '', name
+
+    def settle(self) -> str:
+        """Wait until no transition is under way; return the lifecycle's state."""
+        wait_for(lambda: self.client.lifecycle_state() in PRIMARY, TRANSITIONS, 'a primary state')
+        return self.client.lifecycle_state()
+
+    def plug_in(self) -> None:
+        """Plug the microphone in, if it is not."""
+        if 'unplugged' in self.changed:
+            self.room.plug_in()
+            self.changed.discard('unplugged')
+
+    def home(self) -> None:
+        """Bring the node back to `ready`, from any state."""
+        self.plug_in()
+        self.speaks.publish(Bool(data=False))
+        lifecycle = self.settle()
+        if 'topic' in self.changed:
+            if lifecycle == 'active':
+                self.go(Transition.TRANSITION_DEACTIVATE)
+            self.set({'audio.source': 'microphone'})
+            lifecycle = self.settle()
+        if lifecycle == 'unconfigured':
+            self.go(Transition.TRANSITION_CONFIGURE)
+        if lifecycle != 'active':
+            self.go(Transition.TRANSITION_ACTIVATE)
+        self.changed.clear()
+        self.set(USUAL)
+        for name in ('mute', 'hands_free'):
+            assert self.client.switch(name, False).success, name
+        while self.client.trigger('cancel').success:
+            pass
+        self.client.wait_state('ready', timeout=40)
+
+
+def unconfigured(world: World) -> None:
+    world.go(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+
+
+def loading(world: World) -> None:
+    unconfigured(world)
+    world.start_transition(Transition.TRANSITION_CONFIGURE)
+    world.client.wait_state('loading')
+
+
+def inactive(world: World) -> None:
+    world.go(Transition.TRANSITION_DEACTIVATE)
+
+
+def ready(world: World) -> None:
+    pass
+
+
+def waiting(world: World) -> None:
+    world.record()
+    world.client.wait_state('waiting')
+
+
+def hearing(world: World) -> None:
+    waiting(world)
+    world.room.say(speech()['librivox/0870'][0], wait=False)
+    world.client.wait_state('hearing')
+
+
+def transcribing(world: World) -> None:
+    world.set(SLOW)
+    waiting(world)
+    world.room.say(WORDS, wait=False)
+    world.client.wait_state('transcribing')
+
+
+def hands_free(world: World) -> None:
+    world.switch('hands_free', True)
+    world.client.wait_state('waiting')
+
+
+def muted(world: World) -> None:
+    assert world.client.switch('mute', True).success
+    assert captures(world.process) == []
+    world.client.wait_state('muted')
+
+
+def self_speech(world: World) -> None:
+    world.record()
+
+    def speaks() -> bool:  # again: a node that was just activated may not know the publisher yet
+        world.speaks.publish(Bool(data=True))
+        time.sleep(0.2)
+        return world.client.state == 'self_speech'
+
+    wait_for(speaks, 20, 'the state self_speech')
+
+
+def lost(world: World) -> None:
+    world.changed.add('unplugged')
+    world.room.unplug()
+    world.client.wait_state('lost')
+
+
+STATES: tuple[Callable[[World], None], ...] = (
+    unconfigured,
+    loading,
+    inactive,
+    ready,
+    waiting,
+    hearing,
+    transcribing,
+    hands_free,
+    muted,
+    self_speech,
+    lost,
+)
+"""Functions that bring a node from `ready` into the state of their name."""
+
+
+def hears(world: World) -> None:
+    """Check that the node hears a sentence, and that nothing was wrong on the way."""
+    reply = None
+    for _ in range(3):  # a busy machine may swallow a word; a deaf node fails each time
+        call = world.record()
+        wait_for(lambda: call.done() or world.client.state == 'waiting', 30, 'the state waiting')
+        world.room.say(WORDS, wait=False)
+        wait_for(call.done, 60, 'the reply')
+        reply = call.result()
+        if reply.success and reply.message.lower().startswith('go forward'):
+            break
+        world.room.hush()
+        time.sleep(1.0)
+    else:
+        raise AssertionError(f'a sentence was not heard: {reply}')
+    world.checker.check()

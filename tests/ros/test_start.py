@@ -1,0 +1,53 @@
+"""A ROS that cannot start is told in one line, without a traceback."""
+
+import os
+import subprocess
+
+import pytest
+from robot import executable, isolation
+
+FOLDER = {'HOME': '/proc/nobody', 'ROS_LOG_DIR': '/proc/nobody/log'}
+
+
+def start(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(executable(name)), *arguments],
+        env={**os.environ, **isolation(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def check(run: subprocess.CompletedProcess, reason: str, code: int) -> None:
+    errors = run.stderr.strip().splitlines()
+    assert run.returncode == code, run
+    assert 'Traceback' not in run.stderr + run.stdout, run
+    assert 'ROS cannot start: ' in errors[-1] and reason in errors[-1], run
+
+
+@pytest.mark.parametrize('name', ['speech_recognizer', 'microphone', 'listen', 'health'])
+def test_without_a_folder_for_logs(name):
+    run = start(name, **FOLDER)
+    check(run, 'Failed to create log directory', 2 if name == 'listen' else 1)
+    assert 'ROS_LOG_DIR' in run.stderr.strip().splitlines()[-1]
+
+
+def test_the_doctor_names_it_and_goes_on():
+    run = start('doctor', COLUMNS='400', **FOLDER)
+    assert 'Traceback' not in run.stderr + run.stdout, run
+    assert 'ROS cannot start: ' in run.stdout and 'ROS_LOG_DIR' in run.stdout
+
+
+@pytest.mark.parametrize('name', ['speech_recognizer', 'microphone'])
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ('-p', 'no_value'),
+        ('-r', '__node:=a-b'),
+        ('-r', '__ns:=/a b'),
+        ('--params-file', 'nowhere'),
+    ],
+)
+def test_wrong_arguments(name, arguments):
+    check(start(name, '--ros-args', *arguments), '', 1)
