@@ -10,24 +10,6 @@ for folder in ('tools', 'benchmarks', 'tests'):
     sys.path.insert(0, str(ROOT / folder))
 
 
-def pytest_collection_modifyitems(items):
-    """Give tests that hear sound in real time a second try, which the summary tells of.
-
-    Nothing waits for the virtual sound card: on a machine that stalls for a tenth of a second a
-    word is lost. A defect fails twice.
-    """
-    for item in items:
-        if {'room', 'microphone'} & set(item.fixturenames):
-            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Tell why a test had its second try: one that needs it often is a defect."""
-    for report in terminalreporter.stats.get('rerun', []):
-        terminalreporter.section(f'second try: {report.nodeid}')
-        terminalreporter.line(report.longreprtext)
-
-
 @pytest.fixture(scope='session')
 def transcriber():
     """Load the small real Whisper once, as exact as it can be."""

@@ -56,3 +56,11 @@ class BusyError(RequestError):
 
 class InactiveError(RequestError):
     """The recognizer is not active."""
+
+
+def cannot_start(error: Exception) -> str:
+    """Return a sentence about an error of ROS at its start, less the place in its source."""
+    reason = ' '.join(str(error).partition(', at /')[0].split())
+    if 'log directory' in reason:
+        reason += ': set ROS_LOG_DIR to a folder that this user may write to'
+    return f'ROS cannot start: {reason}'

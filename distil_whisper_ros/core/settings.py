@@ -33,7 +33,9 @@ class ModelSettings(ParameterGroup):
         'Whisper checkpoint: a name on the Hugging Face hub, or a folder.',
     )
     revision: str = model_parameter(
-        '', 'Commit, tag or branch on the hub. Empty uses the newest; a commit pins the model.'
+        '',
+        'Commit, tag or branch on the hub; a commit pins the model. Empty uses the model in the '
+        'cache, or downloads the newest.',
     )
     offline: bool = model_parameter(
         False, 'Use only files on this machine; never connect to the hub.'
@@ -55,6 +57,11 @@ class ModelSettings(ParameterGroup):
     language: str = parameter(
         '', 'Spoken language, as "en" or "german". Empty detects it. English models ignore it.'
     )
+    languages: list[str] = parameter(
+        [],
+        'Languages that people may speak, as ["en", "de"]: each segment is in the likeliest of '
+        'them. Empty allows every language of the model.',
+    )
     task: str = parameter(
         'transcribe',
         'Transcribe the speech, or translate it to English. English models ignore it.',
@@ -74,8 +81,11 @@ class ModelSettings(ParameterGroup):
         1, 'Beam width. 1 (greedy) is faster and almost as accurate.', low=1, high=16
     )
     max_new_tokens: int = parameter(
-        128, 'Maximum number of tokens generated per 30 s segment.', low=1, high=440
-    )
+        448,
+        'Maximum number of tokens generated per 30 s segment. 448, the default, is all that '
+        'the decoder holds; speech with more tokens is decoded in several steps.',
+        low=1, high=448,
+    )  # fmt: skip
     audio_context_margin: float = parameter(
         -1.0, 'Silence added to the audio context after an utterance. Less is faster; too little '
         'damages the text. -1 uses the value measured for this size of model, or 30 if none was '
@@ -115,7 +125,11 @@ class AudioSettings(ParameterGroup):
     topic_channels: int = source_parameter(
         1, 'Number of channels to assume when the message type has none.', low=1, high=64
     )
-    file: str = source_parameter('', 'Recording for the source "file": WAV, FLAC or OGG.')
+    file: str = source_parameter(
+        '',
+        'Recording for the source "file": WAV, FLAC, OGG, MP3 or Opus; M4A and '
+        'WebM where PyAV is installed.',
+    )
     file_realtime: bool = source_parameter(False, 'Play the recording in real time.')
 
 
@@ -131,8 +145,13 @@ class MicrophoneSettings(ParameterGroup):
         'refuses 16000.', low=0, high=384_000, unit='Hz',
     )  # fmt: skip
     channels: int = source_parameter(
-        0, 'Number of channels to open and mix to one. 0 opens 1, or all if the device refuses 1.',
+        0, 'Number of channels to open. 0 opens 1, or all if the device refuses 1 or '
+        'microphone.channel is set.',
         low=0, high=64,
+    )  # fmt: skip
+    channel: int = source_parameter(
+        -1, 'Channel to use of several, counted from 0, as channel 0 of a microphone array; also '
+        'of a recording or a topic. -1 mixes all.', low=-1, high=63,
     )  # fmt: skip
     pre_roll: float = source_parameter(
         0.5, 'Length of the audio kept from before a request, so that the first word is complete.',
@@ -194,9 +213,14 @@ class HallucinationFilterSettings(ParameterGroup):
         -0.3, 'Mean log probability above which a text is kept in spite of its no-speech '
         'probability.', low=-10.0, high=0.0,
     )  # fmt: skip
+    min_evidence: float = parameter(
+        -1.7, 'Reject a text with less evidence: log odds from word confidence and voice '
+        'activity.', low=-100.0, high=100.0,
+    )  # fmt: skip
     min_log_probability: float = parameter(
-        -1.2, 'Reject a text with a lower mean log probability than this.', low=-10.0, high=0.0
-    )
+        -1.2, 'Where there is no evidence, since voice activity is unknown: reject a text with a '
+        'lower mean log probability than this.', low=-10.0, high=0.0,
+    )  # fmt: skip
     max_compression_ratio: float = parameter(
         2.4, 'Reject a text that repeats itself: its length over its compressed length is above '
         'this.', low=1.0, high=20.0,

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from .audio_format import FRAME_DURATION, SAMPLE_RATE, Samples
+from .scripts import join_texts
 
 
 class State(IntEnum):
@@ -131,10 +132,14 @@ class Segment:
     no_speech_probability: float
     compression_ratio: float
     words: tuple[Word, ...] = ()
+    mean_log_confidence: float | None = None
+    """Mean of the words' log confidences, also without word timestamps; None without a word."""
     redone: bool = False
     """Whether a short audio context failed, so that it was decoded again with 30 s."""
     truncated: bool = False
     """Whether decoding stopped at the maximum number of tokens, before the end of the text."""
+    language: str = ''
+    """Code of the spoken language, as "en"."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,7 @@ class Hypothesis:
 
     segments: tuple[Segment, ...]
     language: str = ''
+    """Code of the language that most of it is spoken in, as "en"."""
     processing_time: float = 0.0
     """In seconds."""
     parts: dict[str, float] = field(default_factory=dict)
@@ -150,8 +156,8 @@ class Hypothesis:
 
     @property
     def text(self) -> str:
-        """The segments' texts, joined."""
-        return ' '.join(segment.text for segment in self.segments if segment.text)
+        """The segments' texts, joined by spaces where their script has spaces."""
+        return join_texts(segment.text for segment in self.segments)
 
     @property
     def redone(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..audio.framing import Framer
+from ..audio.framing import frames_of
 from ..audio.limits import check_format
 from ..audio.resampling import resample
 from ..core.audio_format import FRAME_DURATION, Samples
@@ -196,10 +196,10 @@ class TranscriptionQueue:
         )
 
     def _speech(self, samples: Samples, context: JobContext) -> tuple[float, ...]:
-        framer, speech = Framer(), []
+        speech = []
         self._voice_activity.reset()
-        for index, frame in enumerate([*framer.push(samples, 0.0), *framer.flush()]):
-            speech.append(self._voice_activity(frame.samples))
+        for index, frame in enumerate(frames_of(samples)):
+            speech.append(self._voice_activity(frame))
             if index % FRAMES_AT_ONCE == 0:
                 context.yield_control()
         return tuple(speech)

@@ -6,18 +6,33 @@ Whisper was trained on subtitles, and invents some on silence, noise, hum and mu
 - Voice activity: too little speech, or more words than can be said in that time.
 - No-speech probability with a mean log probability that is not high, as in openai/whisper's
   `transcribe.py` (`no_speech_threshold`, `logprob_threshold`).
-- Mean log probability: a text that the model itself doubts.
+- Evidence: word confidence and voice activity, weighed together, and two facts about the text:
+  Whisper hears exclamations ("Thank you!") in coughs, sneezes and cries, and a single right word
+  has less confidence than a sentence.
+- Mean log probability, where voice activity is unknown: a text that the model itself doubts.
 - Compression ratio: a text that repeats itself (openai/whisper's `compression_ratio_threshold`).
 
 `benchmarks/hallucination_filter.py` measures all of them on sounds without speech and on speech.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+import math
 
+from ..core.audio_format import FRAME_DURATION
 from ..core.settings import HallucinationFilterSettings, Settings
 from ..core.types import Hypothesis, Outcome, Segment, Transcript, Utterance
 from .command_matcher import match
 from .words import words
+
+# A logistic regression on 161 right texts of single words, digits and sentences (clean, in noise
+# of 10 and of 5 dB) against 51 texts of sneezes, babies and dogs, by tiny.en. In eight-fold
+# cross-validation by recording its area under the curve is 0.98; mean log probability has 0.85,
+# mean word confidence 0.92, voice activity 0.94. On base's texts it has 1.00 with these numbers.
+CONFIDENCE, ACTIVITY, ONE_WORD, EXCLAMATION, OFFSET = 2.0, 0.98, 2.07, -2.38, -0.52
+VOICED = 0.5  # probability from which a frame counts as speech
+LEAST_LOG_CONFIDENCE = -4.0  # below, a smaller one says nothing more
+MARGIN = 1e-3  # the log odds of a probability of 1 would be infinite
 
 
 def rejection(
@@ -34,19 +49,65 @@ def rejection(
             f'only {utterance.voiced:.2f} s of it sounds like speech '
             f'(hallucination_filter.min_speech is {settings.min_speech:g} s)'
         )
-    # A word at the edge of the utterance may be cut off, so one more is allowed.
-    possible = settings.max_words_per_second * utterance.voiced + 1
-    if len(words(text)) > possible:
-        return (
-            f'{len(words(text))} words are too many for {utterance.voiced:.2f} s of speech '
-            f'(hallucination_filter.max_words_per_second is {settings.max_words_per_second:g})'
-        )
-    reasons = [segment_rejection(segment, settings) for segment in hypothesis.segments]
+    reasons = [
+        part_rejection(each, hypothesis, utterance, settings) for each in hypothesis.segments
+    ]
     return reasons[0] if all(reasons) else ''
 
 
-def segment_rejection(segment: Segment, settings: HallucinationFilterSettings) -> str:
-    """Return why a segment is rejected, from the model's own numbers alone; empty if it is not."""
+def part_rejection(
+    segment: Segment,
+    hypothesis: Hypothesis,
+    utterance: Utterance,
+    settings: HallucinationFilterSettings,
+) -> str:
+    """Return why one of the segments of an utterance is rejected; empty if it is not."""
+    count, voiced = len(words(segment.text)), utterance.voiced
+    if len(hypothesis.segments) > 1:
+        voiced *= _share(segment, utterance)
+    # A word at the edge of the utterance may be cut off, so one more is allowed.
+    if count > settings.max_words_per_second * voiced + 1:
+        return (
+            f'{count} words are too many for {voiced:.2f} s of speech '
+            f'(hallucination_filter.max_words_per_second is {settings.max_words_per_second:g})'
+        )
+    return segment_rejection(segment, utterance.speech, settings)
+
+
+def _share(segment: Segment, utterance: Utterance) -> float:
+    """Return which part of an utterance's speech is in a segment, from 0 to 1; 1 if unknown."""
+    if not utterance.speech:
+        return 1.0
+    first, last = round(segment.start / FRAME_DURATION), round(segment.end / FRAME_DURATION)
+    there = sum(probability >= VOICED for probability in utterance.speech[first:last])
+    return there / max(1, sum(probability >= VOICED for probability in utterance.speech))
+
+
+def evidence(segment: Segment, speech: Sequence[float]) -> float | None:
+    """Return the log odds that a segment's words were said; None if they cannot be told.
+
+    `speech` is the probability of speech of each frame of the utterance.
+    """
+    first = int(segment.start / FRAME_DURATION)
+    last = math.ceil(segment.end / FRAME_DURATION)
+    voiced = [probability for probability in speech[first:last] if probability >= VOICED]
+    if segment.mean_log_confidence is None or not voiced:
+        return None
+    odds = [math.log((p + MARGIN) / (1 - p + MARGIN)) for p in voiced]
+    one_word = len(set(words(segment.text.lower()))) == 1  # also "Stop! Stop! Stop!"
+    return (
+        CONFIDENCE * max(LEAST_LOG_CONFIDENCE, segment.mean_log_confidence)
+        + ACTIVITY * sum(odds) / len(odds)
+        + ONE_WORD * one_word
+        + EXCLAMATION * segment.text.rstrip().endswith('!')
+        + OFFSET
+    )
+
+
+def segment_rejection(
+    segment: Segment, speech: Sequence[float], settings: HallucinationFilterSettings
+) -> str:
+    """Return why a segment is rejected; empty if it is not."""
     if not words(segment.text):
         return 'the model found no words in it'
     if segment.compression_ratio > settings.max_compression_ratio:
@@ -54,7 +115,13 @@ def segment_rejection(segment: Segment, settings: HallucinationFilterSettings) -
             f'the text repeats itself (compression ratio {segment.compression_ratio:.1f}, '
             f'hallucination_filter.max_compression_ratio is {settings.max_compression_ratio:g})'
         )
-    if segment.mean_log_probability < settings.min_log_probability:
+    found = evidence(segment, speech)
+    if found is not None and found < settings.min_evidence:
+        return (
+            f'it does not sound like these words (evidence {found:.1f}, '
+            f'hallucination_filter.min_evidence is {settings.min_evidence:g})'
+        )
+    if found is None and segment.mean_log_probability < settings.min_log_probability:
         return (
             f'the model guesses (mean log probability {segment.mean_log_probability:.2f}, '
             f'hallucination_filter.min_log_probability is {settings.min_log_probability:g})'
@@ -71,11 +138,17 @@ def segment_rejection(segment: Segment, settings: HallucinationFilterSettings) -
     return ''
 
 
-def without_rejected(hypothesis: Hypothesis, settings: HallucinationFilterSettings) -> Hypothesis:
-    """Return the hypothesis without the segments that the model itself doubts."""
+def without_rejected(
+    hypothesis: Hypothesis, utterance: Utterance, settings: HallucinationFilterSettings
+) -> Hypothesis:
+    """Return the hypothesis without its rejected segments."""
     if not settings.enabled:
         return hypothesis
-    kept = [part for part in hypothesis.segments if not segment_rejection(part, settings)]
+    kept = [
+        part
+        for part in hypothesis.segments
+        if not part_rejection(part, hypothesis, utterance, settings)
+    ]
     return replace(hypothesis, segments=tuple(kept))
 
 
@@ -90,7 +163,7 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
             utterance=utterance,
             hypothesis=hypothesis,
         )
-    hypothesis = without_rejected(hypothesis, settings.hallucination_filter)
+    hypothesis = without_rejected(hypothesis, utterance, settings.hallucination_filter)
     command, score = match(hypothesis.text, settings.commands.phrases)
     return Transcript(
         Outcome.TRANSCRIBED,

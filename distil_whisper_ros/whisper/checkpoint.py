@@ -47,12 +47,19 @@ Progress = Callable[[str, float], None]
 
 
 def find_model(
-    name: str, revision: str, offline: bool, progress: Progress, parameter: str = 'model.id'
+    name: str,
+    revision: str,
+    offline: bool,
+    progress: Progress,
+    parameter: str = 'model.id',
+    newest: bool = False,
 ) -> Path:
     """Return a folder with the model's files; download them if needed and allowed.
 
     `name` is a folder or a name on the hub, `revision` a commit, tag or branch there, or empty.
-    `parameter` is the parameter that holds the name, for messages. Raises ModelError.
+    A complete model in the cache is used without a connection to the hub, unless `newest` asks
+    for the newest of its files. `parameter` is the parameter that holds the name, for messages.
+    Raises ModelError.
     """
     try:
         folder = Path(name).expanduser()
@@ -72,6 +79,11 @@ def find_model(
             f'{parameter} is {_short(name)}, but must be a name on the hub, as '
             '"distil-whisper/distil-medium.en", or a folder'
         )
+    if not (offline or newest):
+        try:
+            return check_folder(_download(name, revision, True, progress, parameter), name)
+        except ModelError:  # it is not in the cache, or only a part of it is
+            pass
     return check_folder(_download(name, revision, offline, progress, parameter), name)
 
 

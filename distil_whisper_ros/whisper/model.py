@@ -160,16 +160,25 @@ class Whisper:
             return self.speculative.decode(states, options, context)
         return (self.cuda_graph or self.greedy).decode(states, options, context)
 
-    def detect_language(self, states: torch.Tensor) -> str:
-        """Return the code of the most likely language of the first row of the encoder states."""
-        start = [[self.special_tokens.start]]
-        logits = self.transformers_decoder.logits(states[:1], start)[0, 0]
+    def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
+        """Return the probability of each language by its code, for each row of encoder states."""
+        start = [[self.special_tokens.start]] * len(states)
+        logits = self.transformers_decoder.logits(states, start)[:, 0].float()
         languages = self.special_tokens.languages
         ids = torch.tensor([*languages.values()], device=self.device)
-        return [*languages][int(logits[ids].argmax())]
+        return [dict(zip(languages, row)) for row in logits[:, ids].softmax(-1).tolist()]
+
+    @property
+    def prompt_limit(self) -> int:
+        """The maximum number of tokens of a prompt: half of the decoder's positions."""
+        return self.max_target_positions // 2 - 1
+
+    def prompt_length(self, text: str) -> int:
+        """Return the number of tokens of a prompt."""
+        return len(self.tokenizer(f' {text.strip()}', add_special_tokens=False).input_ids)
 
     def prompt_tokens(self, text: str) -> list[int]:
-        """Return the tokens of a prompt: its end, at most half of the decoder's positions.
+        """Return the tokens of a prompt: its end, at most `prompt_limit` and the first token.
 
         Raises SettingError if the prompt contains special tokens.
         """
@@ -177,7 +186,7 @@ class Whisper:
             return []
         check_prompt('model.prompt', text)
         first, *rest = self.tokenizer.get_prompt_ids(text).tolist()
-        return [first, *rest[-(self.max_target_positions // 2 - 1) :]]
+        return [first, *rest[-self.prompt_limit :]]
 
 
 FILES = {AutoFeatureExtractor: 'preprocessor_config.json', AutoTokenizer: 'tokenizer.json'}

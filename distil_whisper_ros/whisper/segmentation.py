@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 
+SPOKEN = 0.25  # probability of speech of a frame from which a segment may hold speech
+MARGIN = 16  # frames, 0.5 s, kept before and after the speech of a segment
 SMOOTHING = 8  # frames, 0.26 s: a pause is that long; one uncertain frame is no pause
 
 
@@ -28,14 +30,44 @@ def segment_limits(
     start = 0
     limit = int(max_length * SAMPLE_RATE)
     while samples - start > limit:
-        cut = _quietest(speech, start + limit // 2, start + limit)
+        cut = quietest(speech, start + limit // 2, start + limit)
         segments.append((start, cut))
         start = cut
     segments.append((start, samples))
     return segments
 
 
-def _quietest(speech: Sequence[float], first: int, last: int) -> int:
+def spoken_parts(
+    segments: Sequence[tuple[int, int]], speech: Sequence[float]
+) -> list[tuple[int, int]]:
+    """Return the parts of long audio in which somebody may speak; silence is not decoded.
+
+    `segments` and the result are (first sample, sample after the last); `speech` is the
+    probability of speech of each frame. Audio of one segment is returned as it is, and so is audio
+    without any such frame: whoever wants it decoded knows better.
+    """
+    if len(segments) < 2 or not speech:
+        return list(segments)
+    parts = []
+    for first, last in segments:
+        begin, end = first // FRAME_LENGTH, -(-last // FRAME_LENGTH)
+        spoken = [frame for frame in range(begin, end) if _at(speech, frame) >= SPOKEN]
+        if spoken:
+            parts.append(
+                (
+                    max(first, (spoken[0] - MARGIN) * FRAME_LENGTH),
+                    min(last, (spoken[-1] + 1 + MARGIN) * FRAME_LENGTH),
+                )
+            )
+    return parts or list(segments)
+
+
+def _at(speech: Sequence[float], frame: int) -> float:
+    """Return a frame's probability of speech; 1 where it is unknown."""
+    return speech[frame] if frame < len(speech) else 1.0
+
+
+def quietest(speech: Sequence[float], first: int, last: int) -> int:
     """Return the sample between `first` and `last` around which speech is least likely."""
     frames = range(first // FRAME_LENGTH + SMOOTHING, last // FRAME_LENGTH - SMOOTHING)
     best, cut = float('inf'), last

@@ -46,13 +46,45 @@ class SpecialTokens:
 
         Raises SettingError for a language that the model does not know.
         """
-        code = TO_LANGUAGE_CODE.get(requested.lower(), requested.lower())
+        code = _code(requested)
         if code not in self.languages:
             raise SettingError(
                 f'model.language is {requested!r}, but must be one of: '
                 + ', '.join(self.languages)
             )
         return code
+
+    def allowed_languages(self, language: str, languages: Sequence[str], model: str) -> list[str]:
+        """Return the codes of the languages that may be spoken; empty for an English model.
+
+        `language` and `languages` are the settings of these names, `model` is the model's name.
+        Raises SettingError if the model does not know one, or if the settings contradict each
+        other.
+        """
+        if not self.languages:
+            if any(_code(each) != 'en' for each in languages):
+                raise SettingError(
+                    f'model.languages is {[*languages]}, but {model} knows only English: set '
+                    'model.id to a multilingual model, as "openai/whisper-base", or leave '
+                    'model.languages empty'
+                )
+            return []
+        wrong = [each for each in languages if _code(each) not in self.languages]
+        if wrong:
+            raise SettingError(
+                f'model.languages has {wrong[0]!r}, but each must be one of: '
+                + ', '.join(self.languages)
+            )
+        codes = [*dict.fromkeys(_code(each) for each in languages)]
+        if not language:
+            return codes or [*self.languages]
+        code = self.language(language)
+        if codes and code not in codes:
+            raise SettingError(
+                f'model.language is {language!r}, but model.languages is {[*languages]}: add it '
+                'there, or leave one of the two empty'
+            )
+        return [code]
 
     def prefix(self, language: str, task: str) -> list[int]:
         """Return the tokens that come before the text: start, language, task, no timestamps."""
@@ -63,6 +95,12 @@ class SpecialTokens:
     def text_positions(self, tokens: Sequence[int]) -> list[int]:
         """Return the indices of the tokens that are text, not special tokens."""
         return [index for index, token in enumerate(tokens) if token < self.end]
+
+
+def _code(language: str) -> str:
+    """Return the code of a language given by code or English name."""
+    name = language.strip().lower()
+    return TO_LANGUAGE_CODE.get(name, name)
 
 
 def check_prompt(name: str, text: str) -> None:

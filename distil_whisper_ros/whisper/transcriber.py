@@ -14,19 +14,30 @@ import torch
 
 from ..core.audio_format import FRAME_LENGTH, SAMPLE_RATE, Samples
 from ..core.errors import ModelError, SpeechError
+from ..core.memory import return_free_memory
 from ..core.scheduler import JobAborted, JobContext
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Segment, Utterance, Word
 from .audio_context import audio_context, context_margin, FULL_CONTEXT
 from .checkpoint import find_model, Progress
-from .decoding.fallback import compression_ratio, max_tokens, needs_fallback
+from .decoding.fallback import (
+    compression_ratio,
+    is_endless,
+    MAX_COMPRESSION_RATIO,
+    max_tokens,
+    needs_fallback,
+)
 from .decoding.types import DecodingOptions, DecodingResult
 from .device import choose_device, choose_dtype, choose_int8
 from .model import Whisper
-from .segmentation import segment_limits
-from .word_timestamps import align, group_words, POSITION, token_times
+from .prompt import fit_prompt
+from .segmentation import quietest, segment_limits, spoken_parts
+from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
 
-WITHOUT_SPACES = {'zh', 'ja', 'th', 'lo', 'my', 'yue'}
+# Times as likely as the language of the segment before, from which another language is believed.
+LANGUAGE_CHANGE = 4.0
+MIN_PROGRESS = 1.0  # s that a full decoder must have transcribed, to go on behind them
+LOOK_BACK = 3.0  # s before the last word of a full decoder, in which the cut is made at a pause
 UNINTERRUPTED = JobContext()  # of a call outside the scheduler
 # Messages of the errors that PyTorch raises when memory runs out; the first ones are a Jetson's.
 OUT_OF_MEMORY = (
@@ -44,11 +55,15 @@ class Transcriber:
     """A loaded Whisper: call it with an utterance for a hypothesis."""
 
     def __init__(
-        self, settings: ModelSettings, progress: Progress = lambda step, share: None
+        self,
+        settings: ModelSettings,
+        progress: Progress = lambda step, share: None,
+        on_notice: Callable[[str], None] = lambda notice: None,
     ) -> None:
         """Find, load and warm up the model.
 
-        `progress` is called with the present step and the part of it that is done, from 0 to 1.
+        `progress` is called with the present step and the part of it that is done, from 0 to 1;
+        `on_notice` with a sentence when a prompt is too long.
         Raises ModelError or SettingError with a sentence that tells the remedy.
         """
         self.settings = settings
@@ -58,10 +73,16 @@ class Transcriber:
         self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
         self._lock = threading.Lock()
         self._calls, self._closed = 0, False
+        self._on_notice = on_notice
+        self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
         self._whisper: Any = self._translate_errors(lambda: self._load(int8, progress))
         self._multilingual = bool(self._whisper.special_tokens.languages)
+        self._allowed_languages(settings)
         if settings.warm_up:
             self._warm_up(progress)
+        # Loading takes more than what it leaves: weights are read, converted, and packed.
+        gc.collect()
+        return_free_memory()
 
     def _load(self, int8: bool, progress: Progress) -> Whisper:
         settings = self.settings
@@ -85,7 +106,7 @@ class Transcriber:
 
     @property
     def multilingual(self) -> bool:
-        """Whether the model uses the settings language and task."""
+        """Whether the model uses the settings language, languages and task."""
         return self._multilingual
 
     def __call__(
@@ -93,14 +114,17 @@ class Transcriber:
         utterance: Utterance,
         settings: ModelSettings | None = None,
         context: JobContext = UNINTERRUPTED,
+        skip_silence: bool = True,
     ) -> Hypothesis:
         """Transcribe an utterance of any length.
 
-        `settings` replace those of loading, where they can change later: language, task, prompt,
-        hotwords, beam_width, max_new_tokens, audio_context_margin, segment_length, batch_size,
-        word_timestamps. `context` yields to urgent jobs between batches of segments. Raises
-        JobAborted, SettingError for a language that the model does not know, and ModelError if the
-        model failed, its memory did not suffice, or it was unloaded.
+        With `skip_silence`, parts of long audio without speech are not decoded.
+
+        `settings` replace those of loading, where they can change later: language, languages,
+        task, prompt, hotwords, beam_width, max_new_tokens, audio_context_margin, segment_length,
+        batch_size, word_timestamps. `context` yields to urgent jobs between batches of segments.
+        Raises JobAborted, SettingError for a language that the model does not know, and ModelError
+        if the model failed, its memory did not suffice, or it was unloaded.
         """
         options = settings or self.settings
 
@@ -108,16 +132,19 @@ class Transcriber:
             limits = segment_limits(
                 len(utterance.samples), utterance.speech, options.segment_length
             )
+            if skip_silence:
+                limits = spoken_parts(limits, utterance.speech)
             clips = [_Clip.of(utterance, first, last) for first, last in limits]
             segments: list[Segment] = []
-            language, clock = '', _Clock(self.device)
+            call = _Call(options, context, _Clock(self.device), self._allowed_languages(options))
             for begin in range(0, len(clips), options.batch_size):
                 batch = clips[begin : begin + options.batch_size]
-                language, decoded = self._transcribe(batch, language, options, context, clock)
-                segments += decoded
+                before = segments[-1].language if segments else ''
+                for decoded in self._transcribe(batch, call, before):
+                    segments += decoded
                 if begin + options.batch_size < len(clips):
                     context.yield_control()
-            return Hypothesis(tuple(segments), language, parts=clock.parts)
+            return _hypothesis(segments, call)
 
         return self._call(run)
 
@@ -127,25 +154,25 @@ class Transcriber:
         settings: ModelSettings,
         context: JobContext = UNINTERRUPTED,
     ) -> list[Hypothesis]:
-        """Transcribe utterances of up to 30 s, all in one language, as one batch.
+        """Transcribe utterances of up to 30 s as one batch.
 
         Returns a hypothesis for each; raises the same errors as a call.
         """
 
         def run() -> list[Hypothesis]:
             clips = [_Clip.of(each, 0, len(each.samples)) for each in utterances]
-            clock = _Clock(self.device)
-            language, segments = self._transcribe(clips, '', settings, context, clock)
-            return [Hypothesis((segment,), language, parts=clock.parts) for segment in segments]
+            languages = self._allowed_languages(settings)
+            call = _Call(settings, context, _Clock(self.device), languages)
+            return [_hypothesis(segments, call) for segments in self._transcribe(clips, call)]
 
         return self._call(run)
 
     def can_batch(self, settings: ModelSettings) -> bool:
-        """Return whether `transcribe_batch` works with these settings, and pays.
+        """Return whether `transcribe_batch` pays with these settings.
 
-        It does not work if the language of each utterance must be detected. It does not pay on a
-        CPU: a batch of 4 takes as long as 4 utterances one by one, and the first would wait for
-        the last.
+        It does not on a CPU: a batch of 4 takes as long as 4 utterances one by one, and the first
+        would wait for the last. Nor does it where utterances may differ in their language, since
+        each language is a batch of its own.
         """
         one_language = not self.multilingual or bool(settings.language)
         return one_language and self.device.type != 'cpu'
@@ -161,6 +188,7 @@ class Transcriber:
     def _unload(self) -> None:
         self._whisper = None
         self._free_memory()
+        return_free_memory()
 
     def _free_memory(self) -> None:
         gc.collect()
@@ -205,21 +233,21 @@ class Transcriber:
         raise failure
 
     def _transcribe(
-        self,
-        clips: Sequence['_Clip'],
-        language: str,
-        settings: ModelSettings,
-        context: JobContext,
-        clock: '_Clock',
-    ) -> tuple[str, list[Segment]]:
-        """Transcribe clips as one batch; return their language and a segment for each."""
+        self, clips: Sequence['_Clip'], call: '_Call', before: str = ''
+    ) -> list[list[Segment]]:
+        """Transcribe clips as one batch; return the segments of each.
+
+        `before` is the language of the segment before these, if they belong together.
+        """
         longest = max(len(clip.samples) for clip in clips)
-        margin = context_margin(settings.audio_context_margin, self._whisper.d_model)
+        margin = context_margin(call.settings.audio_context_margin, self._whisper.d_model)
         size = self._whisper.audio_context(audio_context(longest, margin))
-        language, results = self._decode(clips, size, language, settings, context, clock)
-        with clock('words'):
+        languages = [''] * len(clips)
+        results = self._decode(clips, languages, before, size, call)
+        with call.clock('words'):
             segments = [
-                self._segment(result, clip, language) for result, clip in zip(results, clips)
+                self._segment(result, clip, language, call.settings)
+                for result, clip, language in zip(results, clips, languages)
             ]
         if size < FULL_CONTEXT:
             failed = [
@@ -229,55 +257,151 @@ class Transcriber:
             ]
             if failed:
                 again = [clips[index] for index in failed]
-                _, results = self._decode(again, FULL_CONTEXT, language, settings, context, clock)
-                for index, result in zip(failed, results):
-                    segment = self._segment(result, clips[index], language)
+                known = [languages[index] for index in failed]
+                better = self._decode(again, known, before, FULL_CONTEXT, call)
+                for index, result in zip(failed, better):
+                    results[index] = result
+                    segment = self._segment(result, clips[index], languages[index], call.settings)
                     segments[index] = replace(segment, redone=True)
-        return language, segments
+        return [
+            self._completed(segment, result, clip, call)
+            for segment, result, clip in zip(segments, results, clips)
+        ]
 
     def _decode(
         self,
         clips: Sequence['_Clip'],
+        languages: list[str],
+        before: str,
         size: int,
-        language: str,
-        settings: ModelSettings,
-        context: JobContext,
-        clock: '_Clock',
-    ) -> tuple[str, list[DecodingResult]]:
-        """Encode an audio context of `size` samples, and decode it."""
+        call: '_Call',
+    ) -> list[DecodingResult]:
+        """Encode an audio context of `size` samples, and decode it.
+
+        Fills in the `languages` that are not known yet. Each language is a batch of its own, since
+        the language is a part of what a decoder begins with.
+        """
         whisper = self._whisper
-        context.check()
-        with clock('features'):
+        call.context.check()
+        with call.clock('features'):
             features = whisper.features([clip.samples for clip in clips], size)
-        with clock('encoder'):
+        with call.clock('encoder'):
             states = whisper.encode(features)
-        context.check()
-        with clock('decoder'):
-            language = language or self._language(settings.language, states)
-            limit = settings.max_new_tokens
-            if size < FULL_CONTEXT:
-                limit = min(limit, max_tokens(max(len(clip.samples) for clip in clips)))
-            options = DecodingOptions(
-                prompt=whisper.prompt_tokens(prompt_text(settings)),
-                prefix=whisper.special_tokens.prefix(language, settings.task),
-                language=language if self.multilingual else '',
-                task=settings.task,
-                max_tokens=limit,
-                beam_width=settings.beam_width,
-                return_attention=settings.word_timestamps,
-                give_up_early=size < FULL_CONTEXT,
+        call.context.check()
+        results: dict[int, DecodingResult] = {}
+        with call.clock('decoder'):
+            if not all(languages):
+                languages[:] = self._languages(states, call.languages, before)
+            for language in dict.fromkeys(languages):
+                rows = [row for row, each in enumerate(languages) if each == language]
+                batch = states if len(rows) == len(clips) else states[rows]
+                options = self._options([clips[row] for row in rows], language, size, call)
+                results |= zip(rows, whisper.decode(batch, options, call.context))
+        return [results[row] for row in range(len(clips))]
+
+    def _options(
+        self, clips: Sequence['_Clip'], language: str, size: int, call: '_Call'
+    ) -> DecodingOptions:
+        whisper, settings = self._whisper, call.settings
+        possible = max_tokens(max(len(clip.samples) for clip in clips), language)
+        short = size < FULL_CONTEXT
+        return DecodingOptions(
+            prompt=self._prompt_tokens(settings),
+            prefix=whisper.special_tokens.prefix(language, settings.task),
+            language=language if self.multilingual else '',
+            task=settings.task,
+            # With the full audio context the text is final, and only a loop shall be cut short.
+            max_tokens=min(settings.max_new_tokens, possible if short else 2 * possible),
+            beam_width=settings.beam_width,
+            # Where the decoder may be full before the text ends, the time of the last word is
+            # needed to go on.
+            return_attention=settings.word_timestamps
+            or possible > whisper.max_target_positions // 2,
+            give_up_early=short,
+        )
+
+    def _prompt_tokens(self, settings: ModelSettings) -> list[int]:
+        """Return the tokens of the prompt and hotwords; say once if not all of them fit."""
+        key = (settings.prompt, *settings.hotwords)
+        before, tokens = self._prompt
+        if key != before:
+            whisper = self._whisper
+            text, notice = fit_prompt(
+                settings.prompt, settings.hotwords, whisper.prompt_length, whisper.prompt_limit
             )
-            return language, whisper.decode(states, options, context)
+            tokens = whisper.prompt_tokens(text)
+            self._prompt = key, tokens
+            if notice:
+                self._on_notice(notice)
+        return tokens
 
-    def _language(self, requested: str, states: torch.Tensor) -> str:
-        """Return the language's code: the requested one, or the most likely one."""
-        if not self.multilingual:
-            return 'en'
-        if requested:
-            return self._whisper.special_tokens.language(requested)
-        return self._whisper.detect_language(states)
+    def _allowed_languages(self, settings: ModelSettings) -> list[str]:
+        """Return the codes of the languages that may be spoken; raise SettingError."""
+        return self._whisper.special_tokens.allowed_languages(
+            settings.language, settings.languages, self.settings.id
+        )
 
-    def _segment(self, result: DecodingResult, clip: '_Clip', language: str) -> Segment:
+    def _languages(self, states: torch.Tensor, allowed: list[str], before: str) -> list[str]:
+        """Return the code of the likeliest language for each row of encoder states.
+
+        In a recording another language than that of the segment before must be clearly likelier.
+        """
+        if len(allowed) < 2:
+            return [*(allowed or ['en'])] * len(states)
+        found = []
+        for probabilities in self._whisper.language_probabilities(states):
+            language = max(allowed, key=lambda code: probabilities[code])
+            if before and probabilities[language] < LANGUAGE_CHANGE * probabilities[before]:
+                language = before
+            found.append(language)
+            before = before and language
+        return found
+
+    def _completed(
+        self, segment: Segment, result: DecodingResult, clip: '_Clip', call: '_Call'
+    ) -> list[Segment]:
+        """Return a segment, and if its decoder was full before the text ended, those behind it.
+
+        The text is cut at the last pause before its last word, and the audio from there on is
+        decoded by itself. If that is not possible, the segment stays truncated.
+        """
+        full = len(result.tokens) < min(
+            call.settings.max_new_tokens, 2 * max_tokens(len(clip.samples), segment.language)
+        )
+        looping = is_endless(result.tokens) or segment.compression_ratio > MAX_COMPRESSION_RATIO
+        if result.ended or not full or looping or result.attention is None:
+            return [segment]
+        kept, cut = self._last_pause(result, clip, segment.language)
+        if cut < MIN_PROGRESS * SAMPLE_RATE:
+            return [segment]
+        first = replace(
+            result,
+            tokens=result.tokens[:kept],
+            log_probabilities=result.log_probabilities[:kept],
+            ended=True,
+            attention=result.attention[:, : kept + 1],
+        )
+        head, tail = clip.split(cut)
+        known = replace(call, languages=[segment.language] if self.multilingual else [])
+        segment = self._segment(first, head, segment.language, call.settings)
+        return [segment, *self._transcribe([tail], known)[0]]
+
+    def _last_pause(self, result: DecodingResult, clip: '_Clip', language: str) -> tuple[int, int]:
+        """Return where to cut a text that has not ended: (number of tokens, sample)."""
+        words = self._words(result, clip)
+        if len(words) < 2:
+            return 0, 0
+        last = words[-1][0].start
+        earliest = max(last - LOOK_BACK, words[0][0].end)
+        cut = quietest(clip.speech, round(earliest * SAMPLE_RATE), round(last * SAMPLE_RATE))
+        kept = next(
+            first for word, first in words if word is words[-1][0] or word.end * SAMPLE_RATE > cut
+        )
+        return kept, cut
+
+    def _segment(
+        self, result: DecodingResult, clip: '_Clip', language: str, settings: ModelSettings
+    ) -> Segment:
         """Return the decoded tokens as a segment, with word timestamps."""
         scores = result.log_probabilities
         if not all(map(math.isfinite, scores)):
@@ -289,18 +413,8 @@ class Transcriber:
         kept = self._whisper.special_tokens.text_positions(result.tokens)
         tokens = [result.tokens[index] for index in kept]
         text = self._text(tokens).strip()
-        words: tuple[Word, ...] = ()
-        if result.attention is not None and tokens:
-            positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
-            rows = [*kept, len(result.tokens)]  # the last one predicts the end
-            attention = result.attention[:, rows, :positions].cpu().numpy()
-            words = align(
-                group_words(tokens, self._text, language not in WITHOUT_SPACES),
-                token_times(attention).tolist(),
-                [math.exp(scores[index]) for index in kept],
-                clip.duration,
-                clip.speech,
-            )
+        words = self._words(result, clip) if settings.word_timestamps else []
+        confidences = [math.exp(scores[index]) for index in kept]
         return Segment(
             text,
             clip.start,
@@ -308,9 +422,30 @@ class Transcriber:
             sum(scores) / len(scores) if scores else 0.0,
             result.no_speech_probability,
             compression_ratio(text),
-            tuple(word.later(clip.start) for word in words),
+            tuple(word.later(clip.start) for word, _ in words),
+            mean_log_confidence(group_words(tokens, self._text), confidences),
             truncated=not result.ended,
+            language=language,
         )
+
+    def _words(self, result: DecodingResult, clip: '_Clip') -> list[tuple[Word, int]]:
+        """Return the words with their times in the clip, and the index of their first token."""
+        kept = self._whisper.special_tokens.text_positions(result.tokens)
+        if result.attention is None or not kept:
+            return []
+        tokens = [result.tokens[index] for index in kept]
+        positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
+        rows = [*kept, len(result.tokens)]  # the last one predicts the end
+        attention = result.attention[:, rows, :positions].cpu().numpy()
+        groups = group_words(tokens, self._text)
+        words = align(
+            groups,
+            token_times(attention).tolist(),
+            [math.exp(result.log_probabilities[index]) for index in kept],
+            clip.duration,
+            clip.speech,
+        )
+        return [(word, kept[first]) for word, (_, first, _) in zip(words, groups)]
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self._whisper.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -337,6 +472,14 @@ class _Clip:
         """Its length in seconds."""
         return len(self.samples) / SAMPLE_RATE
 
+    def split(self, cut: int) -> tuple['_Clip', '_Clip']:
+        """Return the clips before and after the sample `cut`."""
+        frame = cut // FRAME_LENGTH
+        return (
+            replace(self, samples=self.samples[:cut], speech=self.speech[:frame]),
+            _Clip(self.samples[cut:], self.start + cut / SAMPLE_RATE, self.speech[frame:]),
+        )
+
 
 class _Clock:
     """Add up the time spent on each stage, in seconds."""
@@ -354,10 +497,25 @@ class _Clock:
         self.parts[stage] = self.parts.get(stage, 0.0) + time.monotonic() - started
 
 
-def prompt_text(settings: ModelSettings) -> str:
-    """Return the prompt with the hotwords."""
-    names = f'Names: {", ".join(settings.hotwords)}.' if settings.hotwords else ''
-    return ' '.join(filter(None, (settings.prompt, names)))
+@dataclass(frozen=True)
+class _Call:
+    """What all segments of a call share."""
+
+    settings: ModelSettings
+    context: JobContext
+    clock: _Clock
+    languages: list[str]
+    """Codes of the languages that may be spoken; empty for an English model."""
+
+
+def _hypothesis(segments: Sequence[Segment], call: _Call) -> Hypothesis:
+    """Return segments as a hypothesis in the language that most of its text is spoken in."""
+    durations: dict[str, float] = {}
+    for segment in [each for each in segments if each.text] or segments:
+        spent = durations.get(segment.language, 0.0)
+        durations[segment.language] = spent + segment.end - segment.start
+    language = max(durations, key=lambda code: durations[code], default='')
+    return Hypothesis(tuple(segments), language, parts=call.clock.parts)
 
 
 def is_out_of_memory(error: Exception) -> bool:

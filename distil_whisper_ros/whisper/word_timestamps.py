@@ -7,11 +7,14 @@ the pause between them, so voice activity then moves a word's start to the end o
 """
 
 from collections.abc import Callable, Sequence
+import math
+import unicodedata
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.audio_format import FRAME_DURATION
+from ..core.scripts import is_dense
 from ..core.types import Word
 
 POSITION = 0.02  # s of audio for each of the encoder's positions
@@ -20,20 +23,23 @@ POSITION = 0.02  # s of audio for each of the encoder's positions
 LATENESS = 0.1
 SMOOTHING = 7  # positions, the median filter's width
 VOICED = 0.35  # probability of speech from which a frame can belong to a word
-OPENING = '"\'“¿([{-'
-CLOSING = '"\'.。,，!！?？:：”)]}、'
+OPENING = '"\'“‘«¿¡([{-（「『【《〈'
+CLOSING = '"\'.。,，!！?？:：;；…”’»)]}、）」』】》〉।॥؟،؛။၊។ฯ'
+# Characters that do not begin a word in scripts without spaces: they belong to the one before.
+CONTINUING = 'ーゝヽ々ぁぃぅぇぉっゃゅょァィゥェォッャュョะาำๅๆะາຳໆ'
+LEAST_CONFIDENCE = 1e-3  # of a word, for its logarithm
 
 Matrix = npt.NDArray[np.float32]
 
 
 def group_words(
-    tokens: Sequence[int], decode: Callable[[Sequence[int]], str], spaces: bool
+    tokens: Sequence[int], decode: Callable[[Sequence[int]], str]
 ) -> list[tuple[str, int, int]]:
     """Group tokens into words: (text, first token, token after the last).
 
-    `decode` returns the text of tokens. A token can be a part of a character. With `spaces`, a
-    word begins with a space; without, as in Chinese, each character is a word. Punctuation belongs
-    to the word beside it.
+    `decode` returns the text of tokens. A token can be a part of a character. A word begins with a
+    space; in scripts without spaces, as Chinese, each token of whole characters is a word.
+    Punctuation belongs to the word beside it.
     """
     pieces: list[tuple[str, int, int]] = []
     first = 0
@@ -47,7 +53,7 @@ def group_words(
         plain = text.strip()
         joins = words and (
             (plain and all(c in CLOSING for c in plain) and not text.startswith(' '))
-            or (spaces and not text.startswith(' '))
+            or not _begins_word(words[-1][0], text)
             or all(c in OPENING for c in words[-1][0].strip())
         )
         if joins:
@@ -56,6 +62,18 @@ def group_words(
         else:
             words.append((text, first, last))
     return [(text.strip(), first, last) for text, first, last in words if text.strip()]
+
+
+def _begins_word(before: str, text: str) -> bool:
+    """Return whether a word begins with `text`, which comes after `before`."""
+    if not (before and text) or text[0] == ' ' or before[-1] == ' ':
+        return True
+    if not (is_dense(before[-1]) or is_dense(text[0])):
+        return False
+    # In Thai and Lao some vowels are written before their consonant.
+    leading = '\u0e40' <= before[-1] <= '\u0e44' or '\u0ec0' <= before[-1] <= '\u0ec4'
+    mark = unicodedata.category(text[0]).startswith('M')
+    return not (leading or mark or text[0] in CONTINUING)
 
 
 def token_times(attention: Matrix) -> npt.NDArray[np.float64]:
@@ -139,6 +157,15 @@ def align(
         confidence = min(confidences[first:last])
         result.append(Word(text, min(start, duration), min(end, duration), confidence))
     return tuple(result)
+
+
+def mean_log_confidence(
+    words: Sequence[tuple[str, int, int]], confidences: Sequence[float]
+) -> float | None:
+    """Return the mean log confidence of the words from `group_words`; None if there is none."""
+    least = [min(confidences[first:last]) for _, first, last in words]
+    logs = [math.log(max(LEAST_CONFIDENCE, confidence)) for confidence in least]
+    return sum(logs) / len(logs) if logs else None
 
 
 def within_speech(start: float, end: float, voiced: npt.NDArray[np.bool_]) -> tuple[float, float]:

@@ -137,3 +137,23 @@ def test_a_callback_that_fails_does_not_end_the_thread():
     assert job.future.result(5) == 1
     assert scheduler.submit(Priority.FINAL, lambda context: 2).future.result(5) == 2
     scheduler.close()
+
+
+def test_free_memory_is_returned_when_no_job_waits(monkeypatch):
+    from distil_whisper_ros.core import scheduler as module
+
+    trimmed, done, results = threading.Event(), threading.Event(), []
+
+    def trim() -> bool:
+        results.append([job.future.done() for job in jobs])
+        trimmed.set()
+        return True
+
+    monkeypatch.setattr(module, 'return_free_memory', trim)
+    monkeypatch.setattr(module, 'TRIM_PERIOD', 0.0)
+    scheduler = Scheduler()
+    jobs = [scheduler.submit(Priority.FINAL, lambda context: done.wait(10)) for _ in range(3)]
+    done.set()
+    assert trimmed.wait(10)
+    scheduler.close(10)
+    assert results == [[True, True, True]], 'after every result, and once'

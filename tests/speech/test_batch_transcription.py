@@ -139,3 +139,30 @@ def test_a_failure_while_a_batch_is_made_ends_its_request(queue):
     assert second.result(5).outcome is Outcome.FAILED
     assert third.result(5).accepted
     assert 'surprise' in str(queue.failures[0])
+
+
+def test_a_sentence_behind_minutes_of_silence(transcriber):
+    """The real model and voice activity; the silence is a quiet room's."""
+    from robot import goforward
+
+    from distil_whisper_ros.speech.voice_activity import VoiceActivity
+
+    scheduler = Scheduler()
+    try:
+        queue = TranscriptionQueue(
+            transcriber, VoiceActivity(), scheduler, itertools.count(1)
+        )  # fmt: skip
+        room = np.random.default_rng(0).normal(0, 1e-3, 500 * 16_000).astype(np.float32)
+        audio = np.concatenate((room, goforward()))[:, None]
+        transcript = queue.transcribe(audio, 16_000, with_settings()).result(120)
+        assert transcript.accepted, transcript.reason
+        assert transcript.text.lower() == 'go forward 10 meters.'
+        hypothesis = transcript.hypothesis
+        assert hypothesis is not None
+        (segment,) = hypothesis.segments
+        assert segment.words[0].start > 500
+        opposite = np.stack([goforward(), -goforward()], 1)
+        again = queue.transcribe(opposite, 16_000, with_settings()).result(60)
+        assert again.text.lower() == 'go forward 10 meters.'
+    finally:
+        scheduler.close()

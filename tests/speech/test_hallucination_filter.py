@@ -1,8 +1,12 @@
 """Hallucinated text is filtered out, and real speech is published."""
 
+from dataclasses import replace
+import math
+
 import pytest
 from sounds import no_speech, speech
 
+from distil_whisper_ros.core.audio_format import FRAME_DURATION
 from distil_whisper_ros.core.settings import HallucinationFilterSettings
 from distil_whisper_ros.core.types import Ending, Hypothesis, Segment, Utterance
 from distil_whisper_ros.speech.hallucination_filter import rejection, without_rejected
@@ -54,7 +58,51 @@ def test_only_accepted_segments_remain():
     good, bad = hypothesis().segments[0], hypothesis(probability=-3.0).segments[0]
     both = Hypothesis((bad, good))
     assert rejection(both, utterance(), DEFAULT) == ''
-    assert without_rejected(both, DEFAULT).segments == (good,)
+    assert without_rejected(both, utterance(), DEFAULT).segments == (good,)
+
+
+# As real recordings with tiny.en: text, mean word confidence, mean voice activity. The mean log
+# probability of the words is not above that of the sounds.
+SAID = [
+    ('One', 0.147, 0.99),
+    ('Left!', 0.23, 0.90),
+    ('Pigeon.', 0.05, 0.98),
+    ('Four.', 0.22, 0.75),
+    ('Stop! Stop! STOP!', 0.3, 0.9),
+]
+NOT_SAID = [('That was good!', 0.39, 0.70), ('Thank you!', 0.28, 0.70), ('Oh my God', 0.25, 0.62)]
+
+
+@pytest.mark.parametrize(('text', 'confidence', 'activity'), [*SAID, *NOT_SAID])
+def test_evidence_tells_words_from_sounds(text, confidence, activity):
+    segment = Segment(text, 0.0, 1.0, -1.4, 0.3, 1.0, mean_log_confidence=math.log(confidence))
+    heard = replace(utterance(), speech=(activity,) * 20 + (0.1,) * 20)
+    reason = rejection(Hypothesis((segment,)), heard, DEFAULT)
+    if (text, confidence, activity) in SAID:
+        assert reason == ''
+    else:
+        assert 'hallucination_filter.min_evidence is -1.7' in reason
+
+
+def test_each_segment_has_its_own_voice_activity():
+    good = Segment('Stop here.', 0.0, 1.6, -0.5, 0.1, 1.0, mean_log_confidence=math.log(0.6))
+    bad = replace(good, text='Thank you!', start=1.6, end=3.2, mean_log_confidence=math.log(0.3))
+    speech = (0.95,) * 50 + (0.6,) * 50
+    heard = replace(utterance(), speech=speech)
+    assert rejection(Hypothesis((good, bad)), heard, DEFAULT) == ''
+    assert without_rejected(Hypothesis((good, bad)), heard, DEFAULT).segments == (good,)
+    assert rejection(Hypothesis((bad,)), heard, DEFAULT) != ''
+
+
+def test_confidence_does_not_need_word_timestamps(transcriber):
+    samples = speech()['goforward'][0]
+    plain = replace(transcriber.settings, word_timestamps=False)
+    without = transcriber(Utterance.whole(samples), plain).segments[0]
+    with_times = transcriber(Utterance.whole(samples)).segments[0]
+    assert without.words == ()
+    assert without.mean_log_confidence == pytest.approx(with_times.mean_log_confidence)
+    logs = [math.log(word.confidence) for word in with_times.words]
+    assert with_times.mean_log_confidence == pytest.approx(sum(logs) / len(logs))
 
 
 def test_words_of_scripts_without_spaces():
@@ -70,7 +118,7 @@ def recognize(transcriber):
     from distil_whisper_ros.speech.voice_activity import VoiceActivity
 
     voice_activity = VoiceActivity()
-    return lambda samples: recognize(samples, transcriber, voice_activity)
+    return lambda samples: recognize(samples, transcriber, voice_activity)[0]
 
 
 class TestOnRealSounds:
@@ -108,3 +156,23 @@ class TestOnRealSounds:
             if not rejection(transcriber(whole), whole, DEFAULT):
                 published.append(name)
         assert len(published) <= 2, published
+
+
+def test_words_are_counted_part_by_part():
+    """Three parts of 10 s: invented words in one without speech, said ones, too many."""
+    template = hypothesis().segments[0]
+
+    def part(text: str, start: float) -> Segment:
+        return replace(template, text=text, start=start, end=start + 10.0)
+
+    invented = part('you you you', 0.0)
+    said = part('go forward ten meters', 10.0)
+    many = part(' '.join(f'word{number}' for number in range(40)), 20.0)
+    frames = round(10 / FRAME_DURATION)
+    speech = [0.0] * frames + ([0.9] * 50 + [0.0] * (frames - 50)) * 2
+    heard = replace(utterance(), speech=tuple(speech), voiced=100 * FRAME_DURATION)
+    every = Hypothesis((invented, said, many))
+    assert rejection(every, heard, DEFAULT) == ''
+    assert without_rejected(every, heard, DEFAULT).segments == (said,)
+    nobody = rejection(Hypothesis((invented, invented)), heard, DEFAULT)
+    assert '3 words are too many for 0.00 s' in nobody

@@ -8,6 +8,7 @@ from robot import executable, fill_cache, goforward, MODEL, RATE, robot
 import soundfile
 
 from distil_whisper_ros.core.errors import ModelError
+from distil_whisper_ros.whisper import checkpoint
 from distil_whisper_ros.whisper.checkpoint import find_model
 
 NAME = 'openai/whisper-tiny.en'
@@ -32,8 +33,26 @@ def refused(name: str = NAME, revision: str = '', offline: bool = True) -> str:
 
 def test_a_model_in_the_cache_needs_no_network(cache):
     assert find_model(NAME, '', True, lambda *_: None) == cache
-    # Also without model.offline: the hub is asked, and cannot be reached.
-    assert find_model(NAME, '', False, lambda *_: None) == cache
+    # Also where the newest is wanted: the hub is asked, and cannot be reached.
+    assert find_model(NAME, '', False, lambda *_: None, newest=True) == cache
+
+
+def test_the_hub_is_asked_only_for_what_the_cache_lacks(cache, monkeypatch):
+    asked = []
+
+    def snapshot_download(local_files_only: bool = False, **_arguments: object) -> str:
+        if not local_files_only:
+            asked.append(True)
+        return str(cache)
+
+    monkeypatch.setattr(checkpoint, 'snapshot_download', snapshot_download)
+    find_model(NAME, '', False, lambda *_: None)
+    assert not asked
+    find_model(NAME, '', False, lambda *_: None, newest=True)
+    assert len(asked) == 1
+    (cache / 'model.safetensors').unlink()
+    refused(offline=False)
+    assert len(asked) == 2
 
 
 def test_a_revision_pins_the_model(cache):

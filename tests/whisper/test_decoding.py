@@ -15,7 +15,7 @@ from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
 from distil_whisper_ros.whisper.decoding.types import alignment_heads, DecodingOptions
 from distil_whisper_ros.whisper.device import choose_dtype, choose_int8
-from distil_whisper_ros.whisper.transcriber import prompt_text, Transcriber
+from distil_whisper_ros.whisper.transcriber import Transcriber
 
 
 def both(transcriber: Transcriber, samples, task: DecodingOptions):
@@ -34,7 +34,7 @@ def task(transcriber: Transcriber, **more) -> DecodingOptions:
     settings = ModelSettings(id=str(MODEL), **more)
     language = more.get('language', 'en')
     return DecodingOptions(
-        prompt=whisper.prompt_tokens(prompt_text(settings)),
+        prompt=transcriber._prompt_tokens(settings),
         prefix=whisper.special_tokens.prefix(language, settings.task),
         language=language if transcriber.multilingual else '',
         task=settings.task,
@@ -59,7 +59,8 @@ def alike(ours, theirs) -> None:
 def test_the_tokens_are_those_of_generate_on_the_whole_set(transcriber):
     clips = utterances()
     assert len(clips) >= 100
-    wanted = task(transcriber)
+    # More would only let a few texts loop for longer.
+    wanted = task(transcriber, max_new_tokens=128)
     for samples, _ in clips:
         alike(*both(transcriber, samples, wanted))
 
@@ -70,7 +71,8 @@ def test_the_tokens_are_those_of_generate_on_the_whole_set(transcriber):
         {'prompt': 'Go forward. Zorblax and Quintavia.'},
         {'hotwords': ['Zorblax', 'Quintavia']},
         {'max_new_tokens': 5},
-        {'prompt': 'word ' * 400},
+        # An endless text, cut before the loop is noticed.
+        {'prompt': 'word ' * 400, 'max_new_tokens': 100},
     ],
 )
 def test_also_with_a_prompt_and_with_few_tokens(transcriber, more):

@@ -40,7 +40,8 @@ def both(transcriber, samples, wanted, size=FULL_CONTEXT):
 
 @pytest.mark.timeout(1500)  # minutes, where other programs keep the processor busy
 def test_the_tokens_are_those_without_an_assistant_on_the_whole_set(poor):
-    wanted = task(poor)
+    # 448 tokens would let a text loop until it is noticed, which drafts do in other steps.
+    wanted = task(poor, max_new_tokens=128)
     for samples, _ in utterances():
         seconds = min(30, len(samples) // 16_000 + 8)
         alike(*both(poor, samples, wanted, seconds * 16_000))

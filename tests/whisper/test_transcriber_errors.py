@@ -137,7 +137,9 @@ def test_beam_search_with_a_long_prompt_is_truncated_too(transcriber):
         audio_context_margin=30.0, word_timestamps=False,
     )  # fmt: skip
     whisper = transcriber._whisper
-    left = whisper.model.config.max_target_positions - 8 - 224
+    prompt = transcriber._prompt_tokens(settings)
+    assert len(prompt) > 200
+    left = whisper.model.config.max_target_positions - 8 - len(prompt)
     generate = whisper.model.generate
 
     def endless(**options: Any) -> torch.Tensor:
@@ -147,6 +149,7 @@ def test_beam_search_with_a_long_prompt_is_truncated_too(transcriber):
 
     try:
         whisper.model.generate = endless
-        assert transcriber(Utterance.whole(np.zeros(16_000, np.float32)), settings).truncated
+        silence = np.zeros(20 * 16_000, np.float32)
+        assert transcriber(Utterance.whole(silence), settings).truncated
     finally:
         del whisper.model.generate

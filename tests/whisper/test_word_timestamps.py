@@ -85,13 +85,36 @@ def test_words_of_tokens():
     def decode(tokens):
         return ''.join(pieces[token] for token in tokens)
 
-    found = group_words(range(len(pieces)), decode, spaces=True)
+    found = group_words(range(len(pieces)), decode)
     assert [text for text, _, _ in found] == ['Go', 'forward,', '"ten"', 'meters.']
     assert found[1][1:] == (1, 4)
-    chinese = group_words(
-        range(3), lambda tokens: ''.join('前进。'[t] for t in tokens), spaces=False
-    )
-    assert [text for text, _, _ in chinese] == ['前', '进。']
+
+
+@pytest.mark.parametrize(
+    ('pieces', 'words'),
+    [
+        (['前', '进', '。'], ['前', '进。']),
+        (
+            ['我', '用', ' Py', 'thon', '写', '2', '5', '行', '。'],
+            ['我', '用', 'Python', '写', '25', '行。'],
+        ),
+        (
+            ['「', '行', 'って', '」', 'と', 'スー', 'パ', 'ー'],
+            ['「行って」', 'と', 'スー', 'パー'],
+        ),
+        (['ส', 'ว', 'ั', 'ส', 'ด', 'ี', ' เ', 'ม', 'า'], ['ส', 'วั', 'ส', 'ดี', 'เมา']),
+        (['న', 'మ', 'స్', 'కారం', ' న', 'ా', '।'], ['నమస్కారం', 'నా।']),
+    ],
+)  # fmt: skip
+def test_words_in_scripts_without_spaces(pieces, words):
+    """The characters decide: a translation from Japanese is English, with spaces."""
+
+    def decode(tokens):
+        return ''.join(pieces[token] for token in tokens)
+
+    found = group_words(range(len(pieces)), decode)
+    assert [text for text, _, _ in found] == words
+    assert [first for _, first, _ in found[1:]] == [last for _, _, last in found[:-1]]
 
 
 def test_a_pause_does_not_belong_to_a_word():

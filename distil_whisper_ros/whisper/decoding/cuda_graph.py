@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from ...core.scheduler import JobContext
-from .fallback import should_give_up
+from .fallback import should_stop
 from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
 from .types import DecodingOptions, DecodingResult
 
@@ -49,7 +49,7 @@ class CudaGraphDecoder:
             count += 1
             if count % SYNC_INTERVAL == 0 and step.ended(count):
                 break
-            if options.give_up_early and count % GIVE_UP_INTERVAL == 0 and step.failing(count):
+            if count % GIVE_UP_INTERVAL == 0 and step.stopping(count, options.give_up_early):
                 break
         ids, values = step.output(count)
         if options.return_attention:
@@ -142,9 +142,10 @@ class StaticStep:
         part = slice(self._first, self._first + count)
         return self._tokens[:, part].tolist(), self._scores[:, part].tolist()
 
-    def failing(self, count: int) -> bool:
-        """Return whether all texts look like failures."""
-        return all(should_give_up(*row) for row in zip(*self.output(count)))
+    def stopping(self, count: int, give_up_early: bool) -> bool:
+        """Return whether no text needs to be decoded further."""
+        rows = zip(*self.output(count))
+        return all(should_stop(*row, self._greedy.end, give_up_early) for row in rows)
 
     def copy_queries(self, cache: DecoderCache, count: int) -> None:
         """Append the queries of `count` steps to a decoder cache, for word timestamps."""

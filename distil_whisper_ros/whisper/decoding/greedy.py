@@ -19,7 +19,7 @@ from ...core.scheduler import JobContext
 from ..attention import Heads
 from ..quantization import fused_linear
 from ..special_tokens import SpecialTokens
-from .fallback import should_give_up
+from .fallback import should_stop
 from .types import DecodingOptions, DecodingResult
 
 GIVE_UP_INTERVAL = 16  # tokens between two checks whether to give up
@@ -111,8 +111,8 @@ class GreedyDecoder:
             ended = ended | (chosen == self.end)
             if bool(ended.all()):
                 break
-            check = options.give_up_early and index % GIVE_UP_INTERVAL == GIVE_UP_INTERVAL - 1
-            if check and _all_give_up(tokens, scores):
+            check = index % GIVE_UP_INTERVAL == GIVE_UP_INTERVAL - 1
+            if check and self._all_stop(tokens, scores, options.give_up_early):
                 break
             if index + 1 < max_tokens:
                 hidden = self.forward(chosen[:, None], cache, options.return_attention)
@@ -259,10 +259,11 @@ class GreedyDecoder:
             parts.append(queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1]))
         return torch.cat(parts, 1).float()
 
-
-def _all_give_up(tokens: list[torch.Tensor], scores: list[torch.Tensor]) -> bool:
-    rows = zip(torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist())
-    return all(should_give_up(row_tokens, row_scores) for row_tokens, row_scores in rows)
+    def _all_stop(
+        self, tokens: list[torch.Tensor], scores: list[torch.Tensor], give_up_early: bool
+    ) -> bool:
+        rows = zip(torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist())
+        return all(should_stop(*row, self.end, give_up_early) for row in rows)
 
 
 def suppression(tokens: Sequence[int] | None, size: int, device: torch.device) -> torch.Tensor:

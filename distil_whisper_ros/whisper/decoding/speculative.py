@@ -13,7 +13,7 @@ import torch
 
 from ...core.errors import ModelError
 from ...core.scheduler import JobContext
-from .fallback import should_give_up
+from .fallback import should_stop
 from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
 from .types import DecodingOptions, DecodingResult
 
@@ -54,7 +54,7 @@ class SpeculativeDecoder:
             # The last token is the first one of the next step.
             model.truncate(cache, len(start) + len(tokens) - 1)
             assistant.truncate(draft_cache, len(start) + len(tokens) - 1)
-            if options.give_up_early and _failing(tokens, scores, before):
+            if _stopping(tokens, scores, before, model.end, options.give_up_early):
                 break
         return model.results(cache, [tokens], [scores], no_speech, options)
 
@@ -81,14 +81,18 @@ def accepted_tokens(draft: list[int], chosen: list[int], end: int) -> list[int]:
     return chosen
 
 
-def _failing(tokens: list[int], scores: list[float], before: int) -> bool:
+def _stopping(
+    tokens: list[int], scores: list[float], before: int, end: int, give_up_early: bool
+) -> bool:
     """Check the text at the same lengths as greedy decoding does."""
     lengths = range(
         before // GIVE_UP_INTERVAL * GIVE_UP_INTERVAL + GIVE_UP_INTERVAL,
         len(tokens) + 1,
         GIVE_UP_INTERVAL,
     )
-    return any(should_give_up(tokens[:length], scores[:length]) for length in lengths)
+    return any(
+        should_stop(tokens[:length], scores[:length], end, give_up_early) for length in lengths
+    )
 
 
 def check_assistant(model: Any, assistant: Any, name: str, model_name: str) -> None:

@@ -9,6 +9,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ...core.scheduler import JobContext
 from ..special_tokens import SpecialTokens
+from .fallback import is_endless
 from .types import DecodingOptions, DecodingResult
 
 RESERVED = 8  # positions for the tokens that begin the text
@@ -39,13 +40,14 @@ class TransformersDecoder:
         # Prompt and text share the decoder's positions.
         left = self._model.config.max_target_positions - RESERVED - len(options.prompt)
         max_tokens = max(1, min(options.max_tokens, left))
+        begin = len(options.prompt) + len(options.prefix)
         generated = self._model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             max_new_tokens=max_tokens,
             num_beams=options.beam_width,
             do_sample=False,
             return_timestamps=False,
-            stopping_criteria=StoppingCriteriaList([_AbortCriteria(context)]),
+            stopping_criteria=StoppingCriteriaList([_StopCriteria(context, begin)]),
             **arguments,
         )
         texts = [self._text_tokens(row.tolist()) for row in generated]
@@ -82,7 +84,7 @@ class TransformersDecoder:
         scores = scores.gather(-1, chosen[..., None])[..., 0].tolist()
         results = []
         for row, tokens in enumerate(texts):
-            ended = len(tokens) < max_tokens
+            ended = len(tokens) < max_tokens and not is_endless(tokens)
             attention = None
             if options.return_attention:
                 attention = recorder.logits(row)[:, begin - 1 : begin + len(tokens)]
@@ -103,15 +105,18 @@ class TransformersDecoder:
         return self._model.proj_out(hidden)
 
 
-class _AbortCriteria(StoppingCriteria):
-    """Let the scheduler abort between two tokens."""
+class _StopCriteria(StoppingCriteria):
+    """Let the scheduler abort between two tokens, and end loops."""
 
-    def __init__(self, context: JobContext) -> None:
+    def __init__(self, context: JobContext, begin: int) -> None:
+        """`begin` is the number of tokens before the text."""
         self._context = context
+        self._begin = begin
 
     def __call__(self, input_ids, scores, **kwargs) -> Any:
         self._context.check()
-        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        stop = all(is_endless(row) for row in input_ids[:, self._begin :].tolist())
+        return torch.full((len(input_ids),), stop, device=input_ids.device)
 
 
 class _AttentionRecorder:

@@ -19,7 +19,7 @@ class DecodingOptions:
     task: str
     """transcribe or translate."""
     max_tokens: int
-    """Maximum number of tokens of the text."""
+    """Maximum number of tokens of the text; the decoder may hold fewer."""
     beam_width: int
     """1 is greedy decoding."""
     return_attention: bool
