@@ -1,26 +1,37 @@
 """The audio context margin: how much silence must be encoded after an utterance.
 
     python benchmarks/audio_context.py [--model models/tiny.en] [--quick]
+    python benchmarks/audio_context.py --speech FOLDER [--margins 30 7 5]
 
-Word error rates over the 156 utterances of latency.py and 312 in more noise. A margin is good for
-`model.audio_context_margin` if the word error rate of all does not rise against 30 s. A smaller
-margin is faster, but more texts fail and are decoded twice.
+Word error rates over the 156 utterances of latency.py and 312 in more noise, or with `--speech`
+over a folder of recordings with their texts (the layouts are in benchmarks/corpus.py), as they are
+and in noise 10 dB below them: short words need such a folder. A margin is good for
+`model.audio_context_margin` if the word error rate of all does not rise against 30 s, and no text
+comes twice. A smaller margin is faster, but more texts fail and are decoded twice.
 """
 
 import argparse
+from pathlib import Path
 import statistics
 import sys
 import time
 
+from corpus import corpus
 from robot import MODEL
+from sounds import with_noise
 from utterances import more_in_noise, utterances
 from word_errors import difference, mistakes
 
+from distil_whisper_ros.audio.framing import frames_of
+from distil_whisper_ros.audio.recordings import read_recording
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.speech.voice_activity import VoiceActivity
+from distil_whisper_ros.whisper.decoding.fallback import is_repeated
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
-MARGINS = (30.0, 10.0, 7.0, 5.0, 3.0, 2.0)  # s; with 30, the full audio context is encoded
+MARGINS = [30.0, 10.0, 7.0, 5.0, 3.0, 2.0]  # s; with 30, the full audio context is encoded
+RATIO = 10  # dB of signal to noise
 
 
 def main() -> None:
@@ -28,37 +39,60 @@ def main() -> None:
     parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
     parser.add_argument('--dtype', default='auto', help='as model.dtype')
     parser.add_argument('--quick', action='store_true', help='6 utterances')
+    parser.add_argument('--speech', type=Path, help='a folder of recordings with their texts')
+    parser.add_argument('--margins', type=float, nargs='+', default=MARGINS, help='in seconds')
     arguments = parser.parse_args()
-    first = utterances()
-    clips = first[:6] if arguments.quick else first + more_in_noise()
+    first, more = clips_of(arguments.speech) if arguments.speech else (utterances(), None)
+    clips = first[:6] if arguments.quick else [*first, *(more or more_in_noise())]
     transcriber = Transcriber(ModelSettings(id=arguments.model, dtype=arguments.dtype))
+    heard = [Utterance.whole(samples, activity(samples)) for samples, _ in clips]
+    references = [text for _, text in clips]
     print(f'{arguments.model}, {len(clips)} utterances')
     print(
-        f'{"margin s":>9}{"WER":>8}{f"of first {len(first)}":>14}{"less 30 s, 95 %":>19}'
-        f'{"median s":>10}{"redone":>8}'
+        f'{"margin s":>9}{"WER":>8}{f"of first {len(first)}":>14}{"less first row, 95 %":>22}'
+        f'{"median s":>10}{"redone":>8}{"twice":>7}'
     )
     baseline = None
-    for margin in MARGINS:
+    for margin in arguments.margins:
         settings = ModelSettings(
             id=arguments.model, language='en', audio_context_margin=margin, word_timestamps=False
         )
         texts, times, redone = [], [], 0
-        for number, (samples, _) in enumerate(clips, 1):
+        for number, utterance in enumerate(heard, 1):
             started = time.perf_counter()
-            hypothesis = transcriber(Utterance.whole(samples), settings)
+            hypothesis = transcriber(utterance, settings)
             times.append(time.perf_counter() - started)
             texts.append(hypothesis.text)
             redone += hypothesis.redone
             print(f'\r{margin} s: {number} of {len(clips)} ', end='', file=sys.stderr)
         print('\r', end='', file=sys.stderr)
-        wrong, words = mistakes([text for _, text in clips], texts)
+        wrong, words = mistakes(references, texts, digits=arguments.speech is not None)
         baseline = wrong if baseline is None else baseline
         low, high = difference(wrong, baseline, words)
         rates = [part.sum() / words[: len(part)].sum() for part in (wrong, wrong[: len(first)])]
-        print(
-            f'{margin:9.1f}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>19}'
-            f'{statistics.median(times):10.3f}{redone:8}'
+        twice = sum(
+            is_repeated(text) and not is_repeated(reference)
+            for text, reference in zip(texts, references)
         )
+        print(
+            f'{margin:9.1f}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>22}'
+            f'{statistics.median(times):10.3f}{redone:8}{twice:7}'
+        )
+
+
+def clips_of(folder: Path) -> tuple[list, list]:
+    """Return a folder's recordings with their texts, as they are and in noise."""
+    clean = [(read_recording(str(path)), text) for path, text in corpus(folder)]
+    noisy = [
+        (with_noise(samples, RATIO, number), text) for number, (samples, text) in enumerate(clean)
+    ]
+    return clean, noisy
+
+
+def activity(samples) -> tuple[float, ...]:
+    """Return the probability of speech of each frame."""
+    voice_activity = VoiceActivity()
+    return tuple(voice_activity(frame) for frame in frames_of(samples))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Word error rates, and the confidence interval of their difference."""
 
 from collections.abc import Sequence
+import re
 
 import jiwer
 import numpy as np
@@ -11,14 +12,24 @@ RESAMPLED = 2000  # times, by the bootstrap
 normal = EnglishTextNormalizer()
 
 
-def mistakes(references: Sequence[str], found: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of errors and of words of each text, normalized as OpenAI does."""
+def mistakes(
+    references: Sequence[str], found: Sequence[str], digits: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of errors and of words of each text, normalized as OpenAI does.
+
+    With `digits` each digit is a word: "three one" and "31" are equal, and have two.
+    """
     wrong, words = [], []
     for reference, hypothesis in zip(references, found):
-        compared = jiwer.process_words(normal(reference), normal(hypothesis))
+        compared = jiwer.process_words(*(_plain(text, digits) for text in (reference, hypothesis)))
         wrong.append(compared.substitutions + compared.deletions + compared.insertions)
         words.append(compared.substitutions + compared.deletions + compared.hits)
     return np.array(wrong), np.array(words)
+
+
+def _plain(text: str, digits: bool) -> str:
+    text = normal(text)
+    return re.sub(r'(?<=\d)(?=\d)', ' ', text) if digits else text
 
 
 def difference(wrong: np.ndarray, others: np.ndarray, words: np.ndarray) -> tuple[float, float]:

@@ -10,7 +10,8 @@ Whisper was trained on subtitles, and invents some on silence, noise, hum and mu
   Whisper hears exclamations ("Thank you!") in coughs, sneezes and cries, and a single right word
   has less confidence than a sentence.
 - Mean log probability, where voice activity is unknown: a text that the model itself doubts.
-- Compression ratio: a text that repeats itself (openai/whisper's `compression_ratio_threshold`).
+- Compression ratio: a text that repeats itself (openai/whisper's `compression_ratio_threshold`),
+  faster than a person can: "Stop! Stop! Stop!" has the speech for each of its words.
 
 `benchmarks/hallucination_filter.py` measures all of them on sounds without speech and on speech.
 """
@@ -30,6 +31,9 @@ from .words import words
 # cross-validation by recording its area under the curve is 0.98; mean log probability has 0.85,
 # mean word confidence 0.92, voice activity 0.94. On base's texts it has 1.00 with these numbers.
 CONFIDENCE, ACTIVITY, ONE_WORD, EXCLAMATION, OFFSET = 2.0, 0.98, 2.07, -2.38, -0.52
+# Words in a second of speech up to which a repetition may have been said: ten times "stop" has 2 to
+# 4. No word has so many letters as a loop within a word, "hahahaha".
+REPEATED_WORDS_PER_SECOND, LONGEST_WORD = 5.0, 40
 VOICED = 0.5  # probability from which a frame counts as speech
 LEAST_LOG_CONFIDENCE = -4.0  # below, a smaller one says nothing more
 MARGIN = 1e-3  # the log odds of a probability of 1 would be infinite
@@ -71,7 +75,7 @@ def part_rejection(
             f'{count} words are too many for {voiced:.2f} s of speech '
             f'(hallucination_filter.max_words_per_second is {settings.max_words_per_second:g})'
         )
-    return segment_rejection(segment, utterance.speech, settings)
+    return segment_rejection(segment, utterance.speech, settings, voiced)
 
 
 def _share(segment: Segment, utterance: Utterance) -> float:
@@ -105,12 +109,22 @@ def evidence(segment: Segment, speech: Sequence[float]) -> float | None:
 
 
 def segment_rejection(
-    segment: Segment, speech: Sequence[float], settings: HallucinationFilterSettings
+    segment: Segment,
+    speech: Sequence[float],
+    settings: HallucinationFilterSettings,
+    voiced: float,
 ) -> str:
-    """Return why a segment is rejected; empty if it is not."""
-    if not words(segment.text):
+    """Return why a segment is rejected; empty if it is not.
+
+    `speech` is the probability of speech of each frame of the utterance, `voiced` how much of the
+    segment is speech, in seconds.
+    """
+    found_words = words(segment.text)
+    if not found_words:
         return 'the model found no words in it'
-    if segment.compression_ratio > settings.max_compression_ratio:
+    too_fast = len(found_words) > REPEATED_WORDS_PER_SECOND * voiced
+    too_long = max(map(len, found_words)) > LONGEST_WORD
+    if segment.compression_ratio > settings.max_compression_ratio and (too_fast or too_long):
         return (
             f'the text repeats itself (compression ratio {segment.compression_ratio:.1f}, '
             f'hallucination_filter.max_compression_ratio is {settings.max_compression_ratio:g})'

@@ -11,9 +11,10 @@ import math
 from ..core.audio_format import SAMPLE_RATE
 
 FULL_CONTEXT = 30 * SAMPLE_RATE  # samples
-# By d_model: 384 is tiny, 512 is base. Measured by benchmarks/audio_context.py: with these margins
-# the word error rate does not rise, and few texts fail. Other sizes were not measured.
-MARGINS = {384: 7.0, 512: 5.0}  # s
+# By d_model: 384 is tiny, 512 is base. Measured by benchmarks/audio_context.py on sentences and on
+# short words: with these margins the word error rate does not rise, and few texts fail. Other
+# sizes were not measured.
+MARGINS = {384: 7.0, 512: 7.0}  # s
 
 
 def context_margin(requested: float, d_model: int) -> float:

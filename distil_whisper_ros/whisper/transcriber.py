@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from ..core.audio_format import FRAME_LENGTH, SAMPLE_RATE, Samples
+from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE, Samples
 from ..core.errors import ModelError, SpeechError
 from ..core.memory import return_free_memory
 from ..core.scheduler import JobAborted, JobContext
@@ -22,7 +22,10 @@ from .audio_context import audio_context, context_margin, FULL_CONTEXT
 from .checkpoint import find_model, Progress
 from .decoding.fallback import (
     compression_ratio,
+    has_too_few_words,
     is_endless,
+    is_repeated,
+    letters,
     MAX_COMPRESSION_RATIO,
     max_tokens,
     needs_fallback,
@@ -32,11 +35,20 @@ from .device import choose_device, choose_dtype, choose_int8
 from .model import Whisper
 from .prompt import fit_prompt
 from .segmentation import quietest, segment_limits, spoken_parts
-from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
+from .word_timestamps import (
+    align,
+    group_words,
+    mean_log_confidence,
+    POSITION,
+    said,
+    token_times,
+    VOICED,
+)
 
 # Times as likely as the language of the segment before, from which another language is believed.
 LANGUAGE_CHANGE = 4.0
 MIN_PROGRESS = 1.0  # s that a full decoder must have transcribed, to go on behind them
+SHORTEST_HALF = 2.0  # s of speech that each half has, where a clip lacks words
 LOOK_BACK = 3.0  # s before the last word of a full decoder, in which the cut is made at a pause
 UNINTERRUPTED = JobContext()  # of a call outside the scheduler
 # Messages of the errors that PyTorch raises when memory runs out; the first ones are a Jetson's.
@@ -253,7 +265,9 @@ class Transcriber:
             failed = [
                 index
                 for index, (result, segment) in enumerate(zip(results, segments))
-                if needs_fallback(segment.text, result.log_probabilities, result.ended)
+                if needs_fallback(
+                    segment.text, result.log_probabilities, result.ended, clips[index].voiced
+                )
             ]
             if failed:
                 again = [clips[index] for index in failed]
@@ -264,7 +278,7 @@ class Transcriber:
                     segment = self._segment(result, clips[index], languages[index], call.settings)
                     segments[index] = replace(segment, redone=True)
         return [
-            self._completed(segment, result, clip, call)
+            self._checked(segment, result, clip, call)
             for segment, result, clip in zip(segments, results, clips)
         ]
 
@@ -357,6 +371,64 @@ class Transcriber:
             before = before and language
         return found
 
+    def _checked(
+        self, segment: Segment, result: DecodingResult, clip: '_Clip', call: '_Call'
+    ) -> list[Segment]:
+        """Return a segment as one or several that hold each word that was said, and once."""
+        if is_repeated(segment.text) or segment.compression_ratio > MAX_COMPRESSION_RATIO:
+            shorter = self._without_surplus(segment, result, clip, call)
+            if shorter is not None:
+                return [shorter]
+        if has_too_few_words(segment.text, clip.voiced) and clip.voiced >= 2 * SHORTEST_HALF:
+            return self._halves(segment, clip, call)
+        return self._completed(segment, result, clip, call)
+
+    def _without_surplus(
+        self, segment: Segment, result: DecodingResult, clip: '_Clip', call: '_Call'
+    ) -> Segment | None:
+        """Return the segment of a text that repeats itself, without what nobody said.
+
+        Returns None if all of it was said.
+        """
+        if result.attention is None:
+            timed = replace(call, settings=replace(call.settings, word_timestamps=True))
+            (result,) = self._decode([clip], [segment.language], '', FULL_CONTEXT, timed)
+        shorter, before = self._said(result, clip), result
+        while len(shorter.tokens) < len(before.tokens):  # fewer words find their places better
+            shorter, before = self._said(shorter, clip), shorter
+        if len(shorter.tokens) == len(result.tokens):
+            return None
+        said_once = self._segment(shorter, clip, segment.language, call.settings)
+        return replace(said_once, redone=segment.redone)
+
+    def _said(self, result: DecodingResult, clip: '_Clip') -> DecodingResult:
+        """Return the result without words that the model repeats, but that nobody said."""
+        groups, starts, kept = self._path(result, clip)
+        words = said(groups, starts)
+        if len(words) == len(groups) or result.attention is None:
+            return result
+        rows = [kept[token] for word in words for token in range(*groups[word][1:])]
+        scores = result.log_probabilities
+        return replace(
+            result,
+            tokens=[result.tokens[row] for row in rows],
+            log_probabilities=[scores[row] for row in rows] + scores[len(result.tokens) :],
+            ended=True,
+            attention=result.attention[:, [*rows, len(result.tokens)]],
+        )
+
+    def _halves(self, segment: Segment, clip: '_Clip', call: '_Call') -> list[Segment]:
+        """Decode a clip in two halves, if a whole one lacks words; return what has more.
+
+        A Whisper that hears the same sentence several times may write it once.
+        """
+        quarter = len(clip.samples) // 4
+        cut = quietest(clip.speech, quarter, 3 * quarter)
+        known = replace(call, languages=[segment.language] if self.multilingual else [])
+        halves = [part for half in clip.split(cut) for part in self._transcribe([half], known)[0]]
+        more = sum(letters(part.text) for part in halves) > letters(segment.text)
+        return [replace(part, redone=True) for part in halves] if more else [segment]
+
     def _completed(
         self, segment: Segment, result: DecodingResult, clip: '_Clip', call: '_Call'
     ) -> list[Segment]:
@@ -430,22 +502,30 @@ class Transcriber:
 
     def _words(self, result: DecodingResult, clip: '_Clip') -> list[tuple[Word, int]]:
         """Return the words with their times in the clip, and the index of their first token."""
-        kept = self._whisper.special_tokens.text_positions(result.tokens)
-        if result.attention is None or not kept:
-            return []
-        tokens = [result.tokens[index] for index in kept]
-        positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
-        rows = [*kept, len(result.tokens)]  # the last one predicts the end
-        attention = result.attention[:, rows, :positions].cpu().numpy()
-        groups = group_words(tokens, self._text)
+        groups, starts, kept = self._path(result, clip)
         words = align(
             groups,
-            token_times(attention).tolist(),
+            starts,
             [math.exp(result.log_probabilities[index]) for index in kept],
             clip.duration,
             clip.speech,
         )
         return [(word, kept[first]) for word, (_, first, _) in zip(words, groups)]
+
+    def _path(
+        self, result: DecodingResult, clip: '_Clip'
+    ) -> tuple[list[tuple[str, int, int]], list[float], list[int]]:
+        """Return the words, the start of each of their tokens and of the end, in seconds, and the
+        tokens' places in the result. All are empty without attention.
+        """
+        kept = self._whisper.special_tokens.text_positions(result.tokens)
+        if result.attention is None or not kept:
+            return [], [], []
+        positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
+        rows = [*kept, len(result.tokens)]  # the last one predicts the end
+        attention = result.attention[:, rows, :positions].cpu().numpy()
+        tokens = [result.tokens[index] for index in kept]
+        return group_words(tokens, self._text), token_times(attention).tolist(), kept
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self._whisper.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -471,6 +551,11 @@ class _Clip:
     def duration(self) -> float:
         """Its length in seconds."""
         return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def voiced(self) -> float:
+        """How much of it is speech, in seconds; 0 if that is unknown."""
+        return sum(probability >= VOICED for probability in self.speech) * FRAME_DURATION
 
     def split(self, cut: int) -> tuple['_Clip', '_Clip']:
         """Return the clips before and after the sample `cut`."""

@@ -8,6 +8,7 @@ the pause between them, so voice activity then moves a word's start to the end o
 
 from collections.abc import Callable, Sequence
 import math
+import re
 import unicodedata
 
 import numpy as np
@@ -28,6 +29,10 @@ CLOSING = '"\'.。,，!！?？:：;；…”’»)]}、）」』】》〉।॥�
 # Characters that do not begin a word in scripts without spaces: they belong to the one before.
 CONTINUING = 'ーゝヽ々ぁぃぅぇぉっゃゅょァィゥェォッャュョะาำๅๆะາຳໆ'
 LEAST_CONFIDENCE = 1e-3  # of a word, for its logarithm
+# s of audio that a word has at least: the path passes a word without speech of its own in one or
+# two positions. A repetition lasts at least this share of what the phrase takes on average.
+SHORTEST_WORD, SHORTEST_REPETITION = 0.05, 0.25
+LONGEST_REPEAT = 12  # words of a phrase that is looked for again behind it
 
 Matrix = npt.NDArray[np.float32]
 
@@ -157,6 +162,53 @@ def align(
         confidence = min(confidences[first:last])
         result.append(Word(text, min(start, duration), min(end, duration), confidence))
     return tuple(result)
+
+
+def said(words: Sequence[tuple[str, int, int]], starts: Sequence[float]) -> list[int]:
+    """Return the indices of the words that have speech of their own; the others are a loop's.
+
+    A model that loops repeats a phrase more often than it was said. What is said too often has no
+    audio left, and the path passes it at once: such repetitions are dropped. `words` and `starts`
+    are as for `align`.
+    """
+    plain = [re.sub(r'\W', '', text.casefold()) for text, _, _ in words]
+    kept: list[int] = []
+    index = 0
+    while index < len(words):
+        length, end = _repeats(plain, index)
+        phrases = [range(at, min(at + length, end)) for at in range(index, end, length)]
+        shares = [_duration(words, starts, phrase) / len(phrase) for phrase in phrases]
+        enough = SHORTEST_WORD
+        lasting = [share for share in shares if share >= SHORTEST_WORD]
+        if lasting:
+            enough = max(enough, SHORTEST_REPETITION * float(np.median(lasting)))
+        kept += phrases[0]
+        for phrase, share in zip(phrases[1:], shares[1:]):
+            if share >= enough:
+                kept += phrase
+        index = end
+    return kept
+
+
+def _duration(
+    words: Sequence[tuple[str, int, int]], starts: Sequence[float], phrase: range
+) -> float:
+    return starts[words[phrase[-1]][2]] - starts[words[phrase[0]][1]]
+
+
+def _repeats(plain: Sequence[str], first: int) -> tuple[int, int]:
+    """Return the length of the phrase at `first`, and the word behind its last repetition.
+
+    Without a repetition it is one word. Of several phrases the one that goes on longest counts.
+    """
+    best, longest = 1, first + 1
+    for length in range(1, LONGEST_REPEAT + 1):
+        end = first + length
+        while end < len(plain) and plain[end] == plain[end - length]:
+            end += 1
+        if end >= first + 2 * length and end > longest:
+            best, longest = length, end
+    return best, longest
 
 
 def mean_log_confidence(

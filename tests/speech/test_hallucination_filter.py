@@ -44,7 +44,11 @@ def utterance(voiced=1.5) -> Utterance:
             'hallucination_filter.max_no_speech',
         ),
         (hypothesis(probability=-0.1, silence=0.9), utterance(), ''),
-        (hypothesis(ratio=3.0), utterance(), 'hallucination_filter.max_compression_ratio'),
+        (
+            hypothesis('go ' * 10, ratio=3.0),
+            utterance(),
+            'hallucination_filter.max_compression_ratio',
+        ),
     ],
 )
 def test_each_sign(given, heard, reason):

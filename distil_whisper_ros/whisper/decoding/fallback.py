@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 import math
+import re
+import unicodedata
 import zlib
 
 from ...core.audio_format import SAMPLE_RATE
+from ...core.scripts import is_dense
 
 MAX_TOKENS_PER_SECOND = 16  # twice the rate of the fastest speakers of English
 # Some scripts take several tokens for a character: Telugu has 22 tokens a second, Burmese 40,
@@ -15,6 +18,12 @@ MIN_MAX_TOKENS = 10
 # The thresholds of openai/whisper's temperature fallback (`transcribe.py`).
 MIN_LOG_PROBABILITY = -1.0
 MAX_COMPRESSION_RATIO = 2.4
+
+# Of the sentences that were measured, the slowest has 11 letters in a second of speech. Digits that
+# are said one by one have 6.5 to 10: those are decoded twice, which costs time, but no words.
+MIN_LETTERS_PER_SECOND = 7.0
+LONG_ENOUGH = 2.0  # s of speech from which letters are counted: a single word may be drawn out
+LETTERS_OF_A_DIGIT, LETTERS_OF_A_SYLLABLE = 4, 2  # written by one character
 
 MAX_LOOP_LENGTH, LOOP_COUNT = 12, 4  # tokens, repetitions
 # A text that is not decoded again may hold repetitions that somebody said, so only a long loop
@@ -56,14 +65,54 @@ def should_give_up(tokens: Sequence[int], log_probabilities: Sequence[float]) ->
     )
 
 
-def needs_fallback(text: str, log_probabilities: Sequence[float], ended: bool) -> bool:
+def needs_fallback(
+    text: str, log_probabilities: Sequence[float], ended: bool, voiced: float = 0.0
+) -> bool:
     """Return whether a finished text should be decoded again with the full audio context.
 
-    `ended` tells whether the end token came.
+    `ended` tells whether the end token came; `voiced` is how much of the audio is speech, in
+    seconds, or 0 if that is unknown.
     """
-    if not ended or compression_ratio(text) > MAX_COMPRESSION_RATIO:
+    if not ended or compression_ratio(text) > MAX_COMPRESSION_RATIO or is_repeated(text):
+        return True
+    if has_too_few_words(text, voiced):
         return True
     return sum(log_probabilities) < len(log_probabilities) * MIN_LOG_PROBABILITY
+
+
+def is_repeated(text: str) -> bool:
+    """Return whether a text is the same words twice or more, as "5 5".
+
+    With a short audio context the model may go on behind the end, and hear all of it once more.
+    """
+    found = re.findall(r'\w+', text.casefold())
+    if len(found) == 1 and (found[0].isdigit() or is_dense(found[0][0])):
+        found = list(found[0])
+    count = len(found)
+    return any(
+        count % unit == 0 and found == found[:unit] * (count // unit)
+        for unit in range(1, count // 2 + 1)
+    )
+
+
+def has_too_few_words(text: str, voiced: float) -> bool:
+    """Return whether a text is too short for `voiced` seconds of speech, as one word for 8 s."""
+    return voiced > LONG_ENOUGH and letters(text) < MIN_LETTERS_PER_SECOND * voiced
+
+
+def letters(text: str) -> int:
+    """Return the number of letters that a text would have, spelled as it is spoken."""
+    return sum(map(_letters, text))
+
+
+def _letters(character: str) -> int:
+    if character.isdigit():
+        return LETTERS_OF_A_DIGIT
+    # In Indian scripts vowels are marks.
+    if not (character.isalpha() or unicodedata.category(character).startswith('M')):
+        return 0
+    hangul = '\uac00' <= character <= '\ud7af'
+    return LETTERS_OF_A_SYLLABLE if hangul or is_dense(character) else 1
 
 
 def compression_ratio(text: str) -> float:
