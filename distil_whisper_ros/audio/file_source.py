@@ -9,7 +9,7 @@ import numpy as np
 from ..core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE, Samples
 from ..core.errors import FileError
 from .channels import ALL
-from .levels import level
+from .levels import LevelMeter
 from .recordings import load_recording, Recording
 from .source import SourceHealth
 
@@ -37,7 +37,7 @@ class FileSource:
         self._format = SAMPLE_RATE, 1
         self._lock = threading.Lock()
         self._samples: Samples = np.empty(0, np.float32)
-        self._level = -120.0
+        self._meter = LevelMeter()
         self._next: int | None = None  # number of the next frame; None between utterances
         self._began = 0.0  # capture time of the first sample
 
@@ -55,7 +55,7 @@ class FileSource:
         recording = load_recording(self._path, self._channel)
         notice = noticed(self._path, recording)
         with self._lock:
-            self._samples, self._level = recording.samples, level(recording.samples)
+            self._samples = recording.samples
             self._format = recording.sample_rate, recording.channels
             self._notice = notice
         if notice:
@@ -65,6 +65,7 @@ class FileSource:
         """Start the recording over."""
         with self._lock:
             self._next = 0
+            self._meter = LevelMeter()
             self._began = time.monotonic()
             if not self._realtime:  # as if it had been spoken just now
                 self._began -= self._frames * FRAME_DURATION
@@ -93,6 +94,7 @@ class FileSource:
             samples = self._samples[number * FRAME_LENGTH : (number + 1) * FRAME_LENGTH]
             if len(samples) < FRAME_LENGTH:  # the last one
                 samples = np.pad(samples, (0, FRAME_LENGTH - len(samples)))
+            self._meter.push(samples)
             return Frame(samples, self._time(number))
 
     def _time(self, number: int) -> float:
@@ -118,7 +120,7 @@ class FileSource:
             problem=self._notice,
             sample_rate=self._format[0],
             channels=self._format[1],
-            level=self._level,
+            level=self._meter.level,
         )
 
 

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from ..core.audio_format import frame_count, FRAME_DURATION, Samples
+from .high_pass import HighPass
 
 ZEROS_AFTER = 3.0  # s of digital silence, which no real microphone delivers
 RECENT = 3  # frames: a tenth of a second
@@ -19,10 +20,11 @@ class LevelMeter:
 
     def __init__(self) -> None:
         self._powers: deque[float] = deque(maxlen=RECENT)
+        self._high_pass = HighPass()
         self._zeros = 0
         self._clipped = 0.0
         self.level = -120.0
-        """Of the last tenth of a second, in dBFS."""
+        """Of the last tenth of a second, in dBFS, without a constant offset and rumble."""
 
     def push(self, frame: Samples) -> None:
         """Take the next frame."""
@@ -30,7 +32,7 @@ class LevelMeter:
         self._zeros = 0 if peak else self._zeros + 1
         share = float(np.mean(np.abs(frame) >= CLIPPED)) if peak >= CLIPPED else 0.0
         self._clipped += (share - self._clipped) * FRAME_DURATION  # over about a second
-        self._powers.append(power(frame))
+        self._powers.append(power(self._high_pass(frame)))
         self.level = decibels(sum(self._powers) / len(self._powers))
 
     @property
@@ -66,6 +68,13 @@ def level(samples: Samples) -> float:
 def power(samples: Samples) -> float:
     """Return the mean square; one product of vectors, since each frame's is wanted."""
     return float(np.dot(samples, samples)) / len(samples) if len(samples) else 0.0
+
+
+def variance(samples: Samples) -> float:
+    """Return the mean square without a constant offset."""
+    if not len(samples):
+        return 0.0
+    return max(0.0, power(samples) - float(samples.mean()) ** 2)
 
 
 def decibels(mean_square: float) -> float:

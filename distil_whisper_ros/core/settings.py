@@ -190,6 +190,10 @@ class UtteranceSettings(ParameterGroup):
         0.5, 'Probability of speech at which a frame of 32 ms counts as speech.',
         low=0.05, high=0.95,
     )  # fmt: skip
+    far_voice: float = parameter(
+        12.0, 'A voice that is so much quieter than the person who speaks counts as a pause, as a '
+        'television. 0 takes all voices for the person.', low=0.0, high=60.0, unit='dB',
+    )  # fmt: skip
     min_speech: float = parameter(
         0.1, 'Ignore speech shorter than this, as a click or a cough, and wait on.',
         low=0.0, high=2.0, unit='s',

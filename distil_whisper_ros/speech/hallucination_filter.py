@@ -31,8 +31,8 @@ from .words import words
 # cross-validation by recording its area under the curve is 0.98; mean log probability has 0.85,
 # mean word confidence 0.92, voice activity 0.94. On base's texts it has 1.00 with these numbers.
 CONFIDENCE, ACTIVITY, ONE_WORD, EXCLAMATION, OFFSET = 2.0, 0.98, 2.07, -2.38, -0.52
-# Words in a second of speech up to which a repetition may have been said: ten times "stop" has 2 to
-# 4. No word has so many letters as a loop within a word, "hahahaha".
+# Words in a second of speech up to which a repetition may have been said: ten "stop" have 2.5.
+# No word has so many letters as a loop within a word, "hahahaha".
 REPEATED_WORDS_PER_SECOND, LONGEST_WORD = 5.0, 40
 VOICED = 0.5  # probability from which a frame counts as speech
 LEAST_LOG_CONFIDENCE = -4.0  # below, a smaller one says nothing more

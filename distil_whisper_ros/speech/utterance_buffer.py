@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from ..audio.levels import level, power
+from ..audio.levels import decibels, variance
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION
 from ..core.types import Ending, Utterance
 from .endpointer import Endpointer, ONSET_AGE
@@ -33,7 +33,7 @@ class UtteranceBuffer:
     def push(self, frame: Frame, probability: float, speaking: bool) -> None:
         """Take the next frame, and whether speech started."""
         self._frames.append((frame, probability))
-        self._loudest = max(self._loudest, level(frame.samples))
+        self._loudest = max(self._loudest, decibels(variance(frame.samples)))
         if self._pre_roll is not None and not speaking:
             while len(self._frames) > self._pre_roll + ONSET_AGE:
                 self._frames.popleft()
@@ -81,7 +81,7 @@ def quietest(frames: Sequence[tuple[Frame, float]], first: int, last: int) -> in
     Five frames count together, 0.16 s: a pause between words is that long, a closed consonant is
     shorter. Where it is equally quiet, later is better.
     """
-    powers = [power(frame.samples) for frame, _ in frames[first:last]]
+    powers = [variance(frame.samples) for frame, _ in frames[first:last]]
     best, cut = math.inf, last
     for index in range(len(powers)):
         around = powers[max(0, index - 2) : index + 3]

@@ -1,7 +1,7 @@
 """Listening to one utterance: frames go in until it is complete.
 
-    frame ──► self speech? ──► voice activity ──► endpointer ──► utterance buffer
-                                                       └──► speculation (work ahead)
+    frame ──► self speech? ──► voice activity ──► near? ──► endpointer ──► utterance buffer
+                                                                 └──► speculation (work ahead)
 
 All of it runs in the listener's thread of `recognizer.py`.
 """
@@ -14,6 +14,7 @@ from typing import Protocol
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION, Samples
 from ..core.types import Ending, Utterance
 from .endpointer import Endpointer
+from .near_speaker import NearSpeaker
 from .request import Request
 from .self_speech import SelfSpeechGate
 from .speculation import Speculation
@@ -76,6 +77,7 @@ class UtteranceListener:
         self._endpointer = Endpointer(
             settings.utterance, pre_roll, self.request.implicit, self.request.frames_waited
         )
+        self._near_speaker = NearSpeaker(settings.utterance.far_voice)
         kept = frame_count(pre_roll) if settings.utterance.endpointing else None
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
 
@@ -120,13 +122,21 @@ class UtteranceListener:
         if self._blocked and not self._quiet_again(probability):
             return self._give_up_waiting()
         spoke = self.speaking
-        ending = self._endpointer.step(probability)
+        ending = self._endpointer.step(self._near(frame.samples, probability))
         self._buffer.push(frame, probability, self.speaking)
         if self.speaking != spoke:
+            self._near_speaker = NearSpeaker(self.request.settings.utterance.far_voice)
             self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
         if self.speaking and ending is None and time.monotonic() - frame.time < RECENT:
             self._work_ahead()
         return ending
+
+    def _near(self, samples: Samples, probability: float) -> float:
+        """Return the probability that a frame is speech of the person near the microphone."""
+        if not self.speaking:
+            return probability
+        spoken = probability >= self.request.settings.utterance.vad_threshold
+        return 0.0 if self._near_speaker.is_far(samples, spoken) else probability
 
     def end(self, ending: Ending, note: str = '') -> tuple[Utterance, list[tuple[Frame, float]]]:
         """Return the utterance, and the frames after it with their probabilities."""

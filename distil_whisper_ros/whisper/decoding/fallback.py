@@ -19,8 +19,8 @@ MIN_MAX_TOKENS = 10
 MIN_LOG_PROBABILITY = -1.0
 MAX_COMPRESSION_RATIO = 2.4
 
-# Of the sentences that were measured, the slowest has 11 letters in a second of speech. Digits that
-# are said one by one have 6.5 to 10: those are decoded twice, which costs time, but no words.
+# Of the sentences that were measured, the slowest has 11 letters in a second of speech. Digits,
+# said one by one, have 6.5 to 10: some are decoded twice, which costs time, but no words.
 MIN_LETTERS_PER_SECOND = 7.0
 LONG_ENOUGH = 2.0  # s of speech from which letters are counted: a single word may be drawn out
 LETTERS_OF_A_DIGIT, LETTERS_OF_A_SYLLABLE = 4, 2  # written by one character
