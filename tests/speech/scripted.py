@@ -23,6 +23,9 @@ SETTINGS = settings_from(
 )
 
 
+TONE = np.array([1, -1] * (FRAME_LENGTH // 2), np.float32)
+
+
 class Script:
     """An AudioSource: 'S' is a frame of speech, '_' of silence, '.' no frame, '!' a loss."""
 
@@ -54,7 +57,7 @@ class Script:
             raise DeviceError('the microphone is gone')
         self._position += 1
         value = 0.5 if symbol == 'S' else 0.001
-        return Frame(np.full(FRAME_LENGTH, value, np.float32), self._position * FRAME_DURATION)
+        return Frame(TONE * np.float32(value), self._position * FRAME_DURATION)
 
     def end(self) -> None:
         self.ended.set()
@@ -132,7 +135,7 @@ class Stream:
         with self.condition:
             for symbol in script:
                 value = 0.5 if symbol == 'S' else 0.001
-                samples = np.full(FRAME_LENGTH, value, np.float32)
+                samples = TONE * np.float32(value)
                 self.frames.append(Frame(samples, time.monotonic() if moment is None else moment))
             self.condition.notify()
 
