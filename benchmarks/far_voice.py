@@ -54,7 +54,9 @@ def main() -> None:
         alone += [read_recording(str(path)) for path, _ in corpus(arguments.speech)]
     quiet = np.zeros(RATE, np.float32)
     alone = [np.concatenate((quiet, samples, quiet, quiet)) for samples in alone]
-    table = Table(title=f'{SENTENCES} sentences beside a television, {len(alone)} utterances alone')
+    table = Table(
+        title=f'{SENTENCES} sentences beside a television, {len(alone)} utterances alone'
+    )
     table.add_column('far_voice')
     for below in BELOW:
         table.add_column(f'{below} dB below: no end, early', justify='right')

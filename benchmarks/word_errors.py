@@ -21,7 +21,7 @@ def mistakes(
     """
     wrong, words = [], []
     for reference, hypothesis in zip(references, found):
-        compared = jiwer.process_words(*(_plain(text, digits) for text in (reference, hypothesis)))
+        compared = jiwer.process_words(_plain(reference, digits), _plain(hypothesis, digits))
         wrong.append(compared.substitutions + compared.deletions + compared.insertions)
         words.append(compared.substitutions + compared.deletions + compared.hits)
     return np.array(wrong), np.array(words)
