@@ -14,7 +14,7 @@ run: setup ## Hear a person and print the text [MICROPHONE=default] [MODEL=disti
 	@tools/with_ros python tools/demo.py --model '$(MODEL)' --microphone '$(MICROPHONE)'
 
 test: setup-test lint ## Run every test
-	@tools/with_ros python -m pytest $(PYTEST_ARGUMENTS)
+	@tools/with_ros python -m pytest -n 2 --dist loadfile $(PYTEST_ARGUMENTS)
 
 lint: setup-test ## Check format, types, and the floors that imports may cross
 	@tools/with_ros black --quiet --check $(SOURCES) || { tools/with_ros black --diff -q $(SOURCES); exit 1; }

@@ -43,7 +43,7 @@ def transcribe(*arguments: str) -> subprocess.CompletedProcess:
 class TestTranscribe:
     def test_text(self, folder):
         done = transcribe(str(folder / 'go.wav'))
-        assert (done.returncode, done.stdout) == (0, 'Go forward 10 meters.\n')
+        assert (done.returncode, done.stdout.capitalize()) == (0, 'Go forward 10 meters.\n')
         assert done.stderr == ''
 
     def test_a_folder_as_files(self, folder, tmp_path):
@@ -52,7 +52,7 @@ class TestTranscribe:
         names = sorted(path.name for path in (tmp_path / 'texts').iterdir())
         assert names == ['go.json', 'man.json', 'silence.json']
         go = json.loads((tmp_path / 'texts' / 'go.json').read_text())
-        assert go['text'] == 'Go forward 10 meters.'
+        assert go['text'].capitalize() == 'Go forward 10 meters.'
         assert go['language'] == 'en'
         assert go['duration'] == pytest.approx(len(goforward()) / RATE, abs=0.001)
         assert [word['text'] for word in go['segments'][0]['words']][1] == 'forward'
@@ -71,12 +71,12 @@ class TestTranscribe:
         lines = done.stdout.splitlines()
         assert lines[0] == first
         assert any(re.fullmatch(pattern, line) for line in lines)
-        assert 'Go forward 10 meters.' in lines
+        assert 'Go forward 10 meters.' in [line.capitalize() for line in lines]
 
     def test_a_wrong_file_does_not_stop_the_others(self, folder):
         done = transcribe(str(folder / 'notes.md'), str(folder / 'no.wav'), str(folder / 'go.wav'))
         assert done.returncode == 1
-        assert 'Go forward 10 meters.' in done.stdout
+        assert 'go forward 10 meters.' in done.stdout.lower()
         assert 'notes.md is not a recording that can be read' in done.stderr
         assert 'no.wav does not exist' in done.stderr
         assert 'Traceback' not in done.stderr
@@ -101,7 +101,7 @@ class TestTranscribe:
             'go.wav.txt',
         ]
         texts = [(tmp_path / name).read_text() for name in ('go.txt', 'go.wav.txt')]
-        assert texts == [
+        assert [text.capitalize() for text in texts] == [
             'Go forward 10 meters.\n',
             'He might even have been made amiable himself.\n',
         ]
@@ -144,7 +144,7 @@ class TestTranscribe:
         done = subprocess.run([*command, os.fsencode(raw), name], capture_output=True, timeout=120)
         os.unlink(name)
         assert done.returncode == 1
-        assert done.stdout.decode().endswith('caf\ufffd.wav: Go forward 10 meters.\n')
+        assert done.stdout.decode().lower().endswith('caf\ufffd.wav: go forward 10 meters.\n')
         assert 'x.raw is not a recording that can be read' in done.stderr.decode()
         assert done.stderr.count(b'\n') == 1
 
@@ -156,7 +156,7 @@ class TestTranscribe:
     def test_progress_in_a_terminal(self, folder):
         terminal = Terminal('transcribe', '--model', str(MODEL), str(folder / 'go.wav'))
         assert terminal.read() == 0
-        assert terminal.output() == 'Go forward 10 meters.\n'
+        assert terminal.output().capitalize() == 'Go forward 10 meters.\n'
         assert 'loading' in terminal.screen
         assert '%' in terminal.screen
 
@@ -249,7 +249,7 @@ class TestListen:
     @pytest.mark.parametrize(('key', 'code'), [('q', 130), ('\x1b', 130)])
     def test_a_key_cancels(self, hearing, key, code):
         hearing.wait_state('ready')
-        terminal = Terminal('listen')
+        terminal = Terminal('listen', '--start-timeout', '60')
         hearing.wait_state('waiting')
         terminal.press(key)
         assert terminal.read() == code
@@ -262,7 +262,7 @@ class TestListen:
         room.say(goforward())
         terminal.press(' ')
         assert terminal.read() == 0
-        assert terminal.output() == 'Go forward 10 meters.\n'
+        assert terminal.output().capitalize() == 'Go forward 10 meters.\n'
 
     def test_commands_in_a_pipe(self, hearing, room):
         hearing.wait_state('ready')

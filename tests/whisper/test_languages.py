@@ -33,7 +33,7 @@ LONG = (
 
 @pytest.fixture(scope='module')
 def base():
-    return Transcriber(ModelSettings(id=BASE, warm_up=False))
+    return Transcriber(ModelSettings(id=BASE, dtype='float32', warm_up=False))
 
 
 def tokens_of(*codes: str) -> SpecialTokens:
@@ -104,7 +104,9 @@ def test_japanese_is_written_without_spaces(base):
 def test_chinese_is_written_without_spaces(base):
     said = spoken('早上好，我住在北京。今天天气很好，我们去吃饭。', 'cmn-latn-pinyin', 130)
     hypothesis = base(Utterance.whole(said), ModelSettings(id=BASE, language='zh'))
-    assert '我住在北京' in hypothesis.text
+    # What it hears in this machine's voice depends on the processor; how it is written does not.
+    assert sum('\u4e00' <= character <= '\u9fff' for character in hypothesis.text) > 5
+    assert ' ' not in hypothesis.text
     assert ''.join(word.text for word in hypothesis.segments[0].words) == hypothesis.text
 
 
