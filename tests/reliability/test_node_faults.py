@@ -71,37 +71,9 @@ def test_a_fault_in_a_state(world, fault, state):
     hears(world)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize('state', STATES if FULL else (states.waiting,))
-def test_a_memory_limit_in_a_state(room, preload, tmp_path, record_property, state):
-    """The node answers and hears again, or ends as a whole, with its capture process."""
-    parameters: dict[str, Any] = {'self_speech__topics': ['robot_speaks']}
-    with robot(environment=room.environment, **parameters) as (client, process):
-        client.wait_state('ready')
-        with Checker(client, process) as checker:
-            speaks = client.node.create_publisher(Bool, 'robot_speaks', 200)
-            wait_for(speaks.get_subscription_count, 10, 'a subscriber of robot_speaks')
-            world = World(room, client, process, checker, preload, tmp_path, speaks)
-            try:
-                state(world)
-                lives = faults.memory_limited(world)
-                room.hush()
-                if lives:
-                    world.home()
-                    hears(world)
-                else:
-                    record_property('cell', 'ends')
-            finally:
-                world.plug_in()
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize('state', STATES if FULL else (states.self_speech,))
-def test_ctrl_c_in_a_state(room, preload, tmp_path, state):
-    """The end answers every call, with exit code 0, and leaves no capture process.
-
-    But one: a model on its way into memory cannot be interrupted, and its transition has no reply.
-    """
+@pytest.fixture
+def mortal(room, preload, tmp_path) -> Iterator[tuple[World, RecognizerProcess]]:
+    """Yield a world of its own, whose node may end, and the node's process."""
     with robot(environment=room.environment, self_speech__topics=['robot_speaks']) as both:
         client, process = both
         client.wait_state('ready')
@@ -110,17 +82,43 @@ def test_ctrl_c_in_a_state(room, preload, tmp_path, state):
             wait_for(speaks.get_subscription_count, 10, 'a subscriber of robot_speaks')
             world = World(room, client, process, checker, preload, tmp_path, speaks)
             try:
-                state(world)
-                if state is states.loading:
-                    checker.forget('speech_recognizer/change_state')
-                held = captures(process)
-                assert process.interrupt() == 0
-                checker.check()
-                gone = lambda: not any(Path(f'/proc/{pid}').exists() for pid in held)  # noqa: E731
-                wait_for(gone, 5, 'the release of the microphone')
+                yield world, process
             finally:
                 world.plug_in()
     room.hush()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('state', STATES if FULL else (states.waiting,))
+def test_a_memory_limit_in_a_state(mortal, record_property, state):
+    """The node answers and hears again, or ends as a whole, with its capture process."""
+    world, _ = mortal
+    state(world)
+    lives = faults.memory_limited(world)
+    world.room.hush()
+    if lives:
+        world.home()
+        hears(world)
+    else:
+        record_property('cell', 'ends')
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('state', STATES if FULL else (states.self_speech,))
+def test_ctrl_c_in_a_state(mortal, state):
+    """The end answers every call, with exit code 0, and leaves no capture process.
+
+    But one: a model on its way into memory cannot be interrupted, and its transition has no reply.
+    """
+    world, process = mortal
+    state(world)
+    if state is states.loading:
+        world.checker.forget('speech_recognizer/change_state')
+    held = captures(process)
+    assert process.interrupt() == 0
+    world.checker.check()
+    gone = lambda: not any(Path(f'/proc/{pid}').exists() for pid in held)  # noqa: E731
+    wait_for(gone, 5, 'the release of the microphone')
 
 
 @pytest.mark.timeout(300)
