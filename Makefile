@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint faults fuzz soak bench container-test setup setup-test clean
+.PHONY: help run test lint faults fuzz exact soak bench container-test setup setup-test clean
 
 ROUNDS ?= 200
 UTTERANCES ?= 10000
@@ -27,6 +27,9 @@ faults: setup-test ## Try every fault in every state of the node; print the tabl
 
 fuzz: setup-test ## Send 20,000 random requests and 10,000 random steps to the node [FUZZ_SEED=1]
 	@RELIABILITY=full FUZZ_CASES=$${FUZZ_CASES:-20000} tools/with_ros python -m pytest -q -s tests/reliability/test_node_fuzz.py tests/reliability/test_fuzz_parts.py tests/audio/test_fuzz.py $(PYTEST_ARGUMENTS)
+
+exact: setup-test ## Compare the decoders with transformers on all utterances of the benchmark
+	@RELIABILITY=full tools/with_ros python -m pytest -q tests/whisper/test_decoding.py tests/whisper/test_speculative.py tests/whisper/test_cuda_graph.py $(PYTEST_ARGUMENTS)
 
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py

@@ -40,6 +40,7 @@ LIBRARIES = {
     'whisper/checkpoint': {'huggingface_hub', 'tqdm', 'safetensors'},
     'whisper/device': {'torch'},
     'whisper/word_timestamps': {'numpy'},
+    'whisper/segment_decoder': {'torch'},
     'whisper/transcriber': {'numpy', 'torch'},
     'whisper/special_tokens': {'transformers'},
     'whisper/attention': {'torch'},
