@@ -47,7 +47,7 @@ def decode(model: str, policy: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description='Decoding beside other programs.')
     parser.add_argument('--model', default=str(MODEL))
     model = parser.parse_args().model
     console = Console()
