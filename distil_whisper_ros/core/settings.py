@@ -221,6 +221,10 @@ class HallucinationFilterSettings(ParameterGroup):
         -1.7, 'Reject a text with less evidence: log odds from word confidence and voice '
         'activity.', low=-100.0, high=100.0,
     )  # fmt: skip
+    interjections: bool = parameter(
+        False, 'Accept a text of English interjections alone, as "uh" and "oh": Whisper hears '
+        'them in coughs.',
+    )  # fmt: skip
     min_log_probability: float = parameter(
         -1.2, 'Where there is no evidence, since voice activity is unknown: reject a text with a '
         'lower mean log probability than this.', low=-10.0, high=0.0,
