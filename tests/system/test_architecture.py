@@ -61,6 +61,7 @@ ROS = {
     'builtin_interfaces',
     'diagnostic_msgs',
     'distil_whisper_msgs',
+    'lifecycle_msgs',
     'rcl_interfaces',
     'rclpy',
     'std_msgs',
