@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint faults fuzz exact soak bench container-test setup setup-test clean
+.PHONY: help run test test-oldest lint faults fuzz exact soak bench container-test setup setup-test clean
 
 ROUNDS ?= 200
 UTTERANCES ?= 10000
@@ -15,6 +15,9 @@ run: setup ## Hear a person and print the text [MICROPHONE=default] [MODEL=disti
 
 test: setup-test lint ## Run every test
 	@tools/with_ros python -m pytest -n 2 --dist loadfile $(PYTEST_ARGUMENTS)
+
+test-oldest: setup-test ## Run the tests of the model with the oldest transformers [PYTEST_ARGUMENTS=tests/whisper]
+	@tools/test_oldest.sh $(PYTEST_ARGUMENTS)
 
 lint: setup-test ## Check format, types, and the floors that imports may cross
 	@tools/with_ros black --quiet --check $(SOURCES) || { tools/with_ros black --diff -q $(SOURCES); exit 1; }
@@ -49,6 +52,6 @@ setup-test: ## Install what tests and benchmarks need
 	@tools/setup.sh test
 
 clean: ## Remove all that was built and installed here
-	rm -rf .venv models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
+	rm -rf .venv .oldest models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
 
 SOURCES := distil_whisper_ros launch examples tests tools benchmarks setup.py
