@@ -9,15 +9,19 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from .attention import Heads
+from .attention import Attention, fused_attention, Heads
 from .quantization import fused_linear
+
+# As in transformers: float16 ends at 65504, and large models come near it between layers.
+LARGEST = torch.finfo(torch.float16).max - 1000
 
 
 class Encoder:
     """Encode with the weights of a WhisperForConditionalGeneration."""
 
-    def __init__(self, model: Any, int8: bool) -> None:
+    def __init__(self, model: Any, int8: bool, attention: Attention = fused_attention) -> None:
         """Take the weights of `model`; with `int8`, quantize its linear layers."""
+        self.attention = attention
         encoder = model.get_encoder()
         self._encoder = encoder
         self._layers = [_Layer(layer, int8) for layer in encoder.layers]
@@ -33,7 +37,9 @@ class Encoder:
         x = functional.gelu(self._encoder.conv2(x)).transpose(1, 2)
         x = x + self._positions[: x.shape[1]]
         for layer in self._layers:
-            x = layer(x)
+            x = layer(x, self.attention)
+            if x.dtype == torch.float16:
+                x = x.clamp(-LARGEST, LARGEST)
         return self._encoder.layer_norm(x)
 
 
@@ -50,8 +56,7 @@ class _Layer:
         self._final_norm = layer.final_layer_norm
         self._activation = layer.activation_fn
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, attention: Attention) -> torch.Tensor:
         query, key, value = self._heads.split(self._qkv(self._attention_norm(x)), 3)
-        attention = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self._out(self._heads.join(attention))
+        x = x + self._out(self._heads.join(attention(query, key, value)))
         return x + self._fc2(self._activation(self._fc1(self._final_norm(x))))

@@ -15,19 +15,32 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, AutoTokenizer
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForSpeechSeq2Seq,
+    AutoTokenizer,
+    WhisperFeatureExtractor,
+)
 
 from ..core.audio_format import SAMPLE_RATE, Samples
 from ..core.errors import ModelError
 from ..core.scheduler import JobContext
 from .audio_context import FULL_CONTEXT
-from .checkpoint import FETCH, weight_files
+from .checkpoint import (
+    feature_extractor_values,
+    FETCH,
+    generation_values,
+    PREPROCESSOR,
+    PROCESSOR,
+    weight_files,
+)
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
 from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
 from .encoder import Encoder
+from .generation_config import complete_generation_config
 from .quantization import has_full_int8
 from .special_tokens import check_prompt, SpecialTokens
 
@@ -51,10 +64,17 @@ class Whisper:
         """
         self._int8 = int8
         self.device, self.dtype = device, dtype
-        self.feature_extractor = _load_part(AutoFeatureExtractor, folder, name)
-        self.tokenizer = _load_part(AutoTokenizer, folder, name)
+        self.feature_extractor = _load_feature_extractor(folder, name)
+        self.tokenizer = _load_part('tokenizer.json', AutoTokenizer, folder, name)
         self.model = model = load_weights(folder, name, device, dtype)
-        self.special_tokens = SpecialTokens.of(model.generation_config)
+        complete_generation_config(
+            model.generation_config,
+            generation_values(folder, name),
+            self.tokenizer,
+            model.config.vocab_size,
+            name,
+        )
+        self.special_tokens = SpecialTokens.of(model.generation_config, self.tokenizer)
         self._check_consistent(name)
         heads = alignment_heads(model)
         self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
@@ -86,9 +106,9 @@ class Whisper:
                 )
         if self.feature_extractor.feature_size != config.num_mel_bins:
             raise ModelError(
-                f'{name}: preprocessor_config.json has feature_size '
-                f'{self.feature_extractor.feature_size}, but the model needs '
-                f'{config.num_mel_bins}; {FETCH}'
+                f'{name}: the features do not fit the model: {PREPROCESSOR} (or {PROCESSOR}) has '
+                f'feature_size {self.feature_extractor.feature_size}, but config.json has '
+                f'num_mel_bins {config.num_mel_bins}; {FETCH}'
             )
         named = {
             '<|startoftranscript|>': special.start,
@@ -189,17 +209,21 @@ class Whisper:
         return [first, *rest[-self.prompt_limit :]]
 
 
-FILES = {AutoFeatureExtractor: 'preprocessor_config.json', AutoTokenizer: 'tokenizer.json'}
+def _load_feature_extractor(folder: Path, name: str) -> Any:
+    """Load the feature extractor from either of the files that describe it."""
+    file, values = feature_extractor_values(folder, name)
+    if file == PREPROCESSOR:
+        return _load_part(file, AutoFeatureExtractor, folder, name)
+    return WhisperFeatureExtractor.from_dict(values)  # transformers before 5 cannot read the file
 
 
-def _load_part(kind: Any, folder: Path, name: str) -> Any:
+def _load_part(file: str, kind: Any, folder: Path, name: str) -> Any:
     """Load a tokenizer or feature extractor; raise a ModelError that names its file."""
     try:
         return kind.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the libraries raise their own, and bare Exception
         raise ModelError(
-            f'{name}: {FILES[kind]} cannot be used ({type(error).__name__}: {_line(error)}); '
-            f'{FETCH}'
+            f'{name}: {file} cannot be used ({type(error).__name__}: {_line(error)}); {FETCH}'
         ) from error
 
 

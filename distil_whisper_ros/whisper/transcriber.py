@@ -31,7 +31,7 @@ from .decoding.fallback import (
     needs_fallback,
 )
 from .decoding.types import DecodingOptions, DecodingResult
-from .device import choose_device, choose_dtype, choose_int8
+from .device import choose_device, choose_dtype, choose_int8, is_out_of_memory
 from .model import Whisper
 from .prompt import fit_prompt
 from .segmentation import quietest, segment_limits, spoken_parts
@@ -51,15 +51,6 @@ MIN_PROGRESS = 1.0  # s that a full decoder must have transcribed, to go on behi
 SHORTEST_HALF = 2.0  # s of speech that each half has, where a clip lacks words
 LOOK_BACK = 3.0  # s before the last word of a full decoder, in which the cut is made at a pause
 UNINTERRUPTED = JobContext()  # of a call outside the scheduler
-# Messages of the errors that PyTorch raises when memory runs out; the first ones are a Jetson's.
-OUT_OF_MEMORY = (
-    'NVML_SUCCESS == r INTERNAL ASSERT FAILED',
-    'NvMapMemAlloc',
-    'CUBLAS_STATUS_ALLOC_FAILED',
-    'CUDNN_STATUS_ALLOC_FAILED',
-    'out of memory',
-    "can't allocate memory",
-)
 Result = TypeVar('Result')
 
 
@@ -603,16 +594,6 @@ def _hypothesis(segments: Sequence[Segment], call: _Call) -> Hypothesis:
         durations[segment.language] = spent + segment.end - segment.start
     language = max(durations, key=lambda code: durations[code], default='')
     return Hypothesis(tuple(segments), language, parts=call.clock.parts)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an exception of PyTorch means that memory did not suffice."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        each.lower() in message for each in OUT_OF_MEMORY
-    )
 
 
 def _line(error: Exception) -> str:

@@ -44,6 +44,8 @@ LIBRARIES = {
     'whisper/special_tokens': {'transformers'},
     'whisper/attention': {'torch'},
     'whisper/encoder': {'torch'},
+    'whisper/features': {'numpy', 'torch'},
+    'whisper/generation_config': {'transformers'},
     'whisper/quantization': {'torch'},
     'whisper/model': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},
