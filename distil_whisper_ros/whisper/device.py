@@ -70,8 +70,18 @@ def choose_device(requested: str) -> torch.device:
     return device
 
 
-def choose_int8(requested: str, device: torch.device) -> bool:
-    """Return whether linear layers run in int8: the default on a CPU."""
+def choose_int8(requested: str, device: torch.device, engine: str = 'auto') -> bool:
+    """Return whether linear layers run in int8: the default on a CPU, but for transformers.
+
+    Raises SettingError for an engine without int8.
+    """
+    if engine == 'transformers':
+        if requested == 'int8':
+            raise SettingError(
+                "model.dtype is 'int8', but model.engine is 'transformers', which has no int8: "
+                'set model.engine to auto, or model.dtype to float32'
+            )
+        return False
     return requested == 'int8' or (requested == 'auto' and device.type == 'cpu' and has_int8())
 
 

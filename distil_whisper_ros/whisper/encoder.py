@@ -19,12 +19,21 @@ LARGEST = torch.finfo(torch.float16).max - 1000
 class Encoder:
     """Encode with the weights of a WhisperForConditionalGeneration."""
 
-    def __init__(self, model: Any, int8: bool, attention: Attention = fused_attention) -> None:
-        """Take the weights of `model`; with `int8`, quantize its linear layers."""
+    def __init__(
+        self,
+        model: Any,
+        int8: bool,
+        attention: Attention = fused_attention,
+        release: bool = False,
+    ) -> None:
+        """Take the weights of `model`; with `int8`, quantize its linear layers.
+
+        With `release` too, the encoder of `model` loses these weights, and cannot be used.
+        """
         self.attention = attention
         encoder = model.get_encoder()
         self._encoder = encoder
-        self._layers = [_Layer(layer, int8) for layer in encoder.layers]
+        self._layers = [_Layer(layer, int8, release) for layer in encoder.layers]
         self._positions = encoder.embed_positions.weight
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
@@ -46,12 +55,14 @@ class Encoder:
 class _Layer:
     """One layer of the encoder."""
 
-    def __init__(self, layer: Any, int8: bool) -> None:
+    def __init__(self, layer: Any, int8: bool, release: bool) -> None:
         attention = layer.self_attn
         self._heads = Heads(attention)
-        self._qkv = fused_linear((attention.q_proj, attention.k_proj, attention.v_proj), int8)
-        self._out = fused_linear((attention.out_proj,), int8)
-        self._fc1, self._fc2 = fused_linear((layer.fc1,), int8), fused_linear((layer.fc2,), int8)
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._qkv = fused_linear(projections, int8, release)
+        self._out = fused_linear((attention.out_proj,), int8, release)
+        self._fc1 = fused_linear((layer.fc1,), int8, release)
+        self._fc2 = fused_linear((layer.fc2,), int8, release)
         self._attention_norm = layer.self_attn_layer_norm
         self._final_norm = layer.final_layer_norm
         self._activation = layer.activation_fn

@@ -35,6 +35,7 @@ from .device import choose_device, choose_dtype, choose_int8, is_out_of_memory
 from .model import Whisper
 from .prompt import fit_prompt
 from .segmentation import quietest, segment_limits, spoken_parts
+from .self_test import self_test, spoken_clip
 from .word_timestamps import (
     align,
     group_words,
@@ -72,10 +73,12 @@ class Transcriber:
         self.settings = settings
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
-        int8 = choose_int8(settings.dtype, self.device)
+        int8 = choose_int8(settings.dtype, self.device, settings.engine)
         self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
         self._lock = threading.Lock()
         self._calls, self._closed = 0, False
+        self.times_stages = False
+        """Whether to wait for a GPU after each stage, for the right times of the stages."""
         self._on_notice = on_notice
         self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
         self._whisper: Any = self._translate_errors(lambda: self._load(int8, progress))
@@ -91,7 +94,9 @@ class Transcriber:
         settings = self.settings
         folder = find_model(settings.id, settings.revision, settings.offline, progress)
         progress(f'loading {settings.id}', 0.0)
-        whisper = Whisper(folder, settings.id, self.device, self.dtype, int8)
+        whisper = Whisper(
+            folder, settings, self.device, self.dtype, int8, lambda notice: self._on_notice(notice)
+        )
         if settings.assistant:
             progress(f'loading {settings.assistant}', 0.0)
             folder = find_model(
@@ -101,11 +106,23 @@ class Transcriber:
         return whisper
 
     def _warm_up(self, progress: Progress) -> None:
-        """Transcribe noise, so that kernels are chosen and memory is allocated."""
+        """Test the model with a spoken clip, and transcribe it and noise.
+
+        So kernels are chosen and memory is allocated.
+        """
+        clip = spoken_clip()
         noise = np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32)
-        for run in range(2):
-            progress(f'warming up {self.settings.id} on {self.device}', run / 2)
-            self(Utterance.whole(noise))
+        margin = context_margin(self.settings.audio_context_margin, self._whisper.d_model)
+        size = self._whisper.audio_context(audio_context(len(clip), margin))
+
+        def test() -> None:
+            self_test(self._whisper, self.settings.id, self.precision, size, self._on_notice)
+
+        progress(f'warming up {self.settings.id} on {self.device}', 0.0)
+        self._call(test)
+        self(Utterance.whole(clip))
+        progress(f'warming up {self.settings.id} on {self.device}', 0.5)
+        self(Utterance.whole(noise))
 
     @property
     def multilingual(self) -> bool:
@@ -139,7 +156,12 @@ class Transcriber:
                 limits = spoken_parts(limits, utterance.speech)
             clips = [_Clip.of(utterance, first, last) for first, last in limits]
             segments: list[Segment] = []
-            call = _Call(options, context, _Clock(self.device), self._allowed_languages(options))
+            call = _Call(
+                options,
+                context,
+                _Clock(self.device if self.times_stages else None),
+                self._allowed_languages(options),
+            )
             for begin in range(0, len(clips), options.batch_size):
                 batch = clips[begin : begin + options.batch_size]
                 before = segments[-1].language if segments else ''
@@ -165,7 +187,9 @@ class Transcriber:
         def run() -> list[Hypothesis]:
             clips = [_Clip.of(each, 0, len(each.samples)) for each in utterances]
             languages = self._allowed_languages(settings)
-            call = _Call(settings, context, _Clock(self.device), languages)
+            call = _Call(
+                settings, context, _Clock(self.device if self.times_stages else None), languages
+            )
             return [_hypothesis(segments, call) for segments in self._transcribe(clips, call)]
 
         return self._call(run)
@@ -560,9 +584,9 @@ class _Clip:
 
 
 class _Clock:
-    """Add up the time spent on each stage, in seconds."""
+    """Add up the time spent on each stage, in seconds; wait for `device` after each."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device | None) -> None:
         self.parts: dict[str, float] = {}
         self._device = device
 
@@ -570,7 +594,7 @@ class _Clock:
     def __call__(self, stage: str) -> Iterator[None]:
         started = time.monotonic()
         yield
-        if self._device.type == 'cuda':
+        if self._device is not None and self._device.type == 'cuda':
             torch.cuda.synchronize(self._device)
         self.parts[stage] = self.parts.get(stage, 0.0) + time.monotonic() - started
 

@@ -27,13 +27,13 @@ class SpeculativeDecoder:
 
     def __init__(self, model: GreedyDecoder, assistant: GreedyDecoder) -> None:
         """Use the decoders of the model and of an assistant with the same encoder."""
-        self._model, self._assistant = model, assistant
+        self._model, self.assistant = model, assistant
 
     def decode(
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
         """Decode encoder states of shape (1, positions, d_model); raise JobAborted."""
-        model, assistant = self._model, self._assistant
+        model, assistant = self._model, self.assistant
         start, max_tokens = model.start(options)
         cache = model.new_cache(states, len(start) + max_tokens)
         draft_cache = assistant.new_cache(states, len(start) + max_tokens)
@@ -62,7 +62,7 @@ class SpeculativeDecoder:
 
     def _draft(self, cache: DecoderCache, tokens: list[int], length: int) -> list[int]:
         """Return the assistant's next `length` tokens, or fewer up to an end token."""
-        assistant, device = self._assistant, cache.self_keys[0].device
+        assistant, device = self.assistant, cache.self_keys[0].device
         new, draft = tokens[cache.length :], []
         for _ in range(length):
             step = torch.tensor([new], device=device)
