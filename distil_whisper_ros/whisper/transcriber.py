@@ -14,24 +14,17 @@ from ..core.memory import return_free_memory
 from ..core.scheduler import JobAborted, JobContext
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Segment, Utterance
+from .audio_context import audio_context, context_margin
 from .checkpoint import find_model, Progress
 from .clip import Clip
-from .device import choose_device, choose_dtype, choose_int8
+from .device import choose_device, choose_dtype, choose_int8, is_out_of_memory
 from .model import Whisper
 from .segment_decoder import Call, Clock, SegmentDecoder
 from .segment_transcriber import SegmentTranscriber
 from .segmentation import segment_limits, spoken_parts
+from .self_test import self_test, spoken_clip
 
 UNINTERRUPTED = JobContext()  # of a call outside the scheduler
-# Messages of the errors that PyTorch raises when memory runs out; the first ones are a Jetson's.
-OUT_OF_MEMORY = (
-    'NVML_SUCCESS == r INTERNAL ASSERT FAILED',
-    'NvMapMemAlloc',
-    'CUBLAS_STATUS_ALLOC_FAILED',
-    'CUDNN_STATUS_ALLOC_FAILED',
-    'out of memory',
-    "can't allocate memory",
-)
 Result = TypeVar('Result')
 
 
@@ -53,10 +46,13 @@ class Transcriber:
         self.settings = settings
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
-        int8 = choose_int8(settings.dtype, self.device)
+        int8 = choose_int8(settings.dtype, self.device, settings.engine)
         self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
         self._lock = threading.Lock()
         self._calls, self._closed = 0, False
+        self.times_stages = False
+        """Whether to wait for a GPU after each stage, for the right times of the stages."""
+        self._on_notice = on_notice
         self._whisper: Any = self._translate_errors(lambda: self._load(int8, progress))
         self._multilingual = bool(self._whisper.special_tokens.languages)
         decoder = SegmentDecoder(self._whisper, settings.id, self.precision, on_notice)
@@ -72,7 +68,9 @@ class Transcriber:
         settings = self.settings
         folder = find_model(settings.id, settings.revision, settings.offline, progress)
         progress(f'loading {settings.id}', 0.0)
-        whisper = Whisper(folder, settings.id, self.device, self.dtype, int8)
+        whisper = Whisper(
+            folder, settings, self.device, self.dtype, int8, lambda notice: self._on_notice(notice)
+        )
         if settings.assistant:
             progress(f'loading {settings.assistant}', 0.0)
             folder = find_model(
@@ -82,11 +80,23 @@ class Transcriber:
         return whisper
 
     def _warm_up(self, progress: Progress) -> None:
-        """Transcribe noise, so that kernels are chosen and memory is allocated."""
+        """Test the model with a spoken clip, and transcribe it and noise.
+
+        So kernels are chosen and memory is allocated.
+        """
+        clip = spoken_clip()
         noise = np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32)
-        for run in range(2):
-            progress(f'warming up {self.settings.id} on {self.device}', run / 2)
-            self(Utterance.whole(noise))
+        margin = context_margin(self.settings.audio_context_margin, self._whisper.d_model)
+        size = self._whisper.audio_context(audio_context(len(clip), margin))
+
+        def test() -> None:
+            self_test(self._whisper, self.settings.id, self.precision, size, self._on_notice)
+
+        progress(f'warming up {self.settings.id} on {self.device}', 0.0)
+        self._call(test)
+        self(Utterance.whole(clip))
+        progress(f'warming up {self.settings.id} on {self.device}', 0.5)
+        self(Utterance.whole(noise))
 
     @property
     def multilingual(self) -> bool:
@@ -120,7 +130,7 @@ class Transcriber:
                 limits = spoken_parts(limits, utterance.speech)
             clips = [Clip.of(utterance, first, last) for first, last in limits]
             segments: list[Segment] = []
-            call = Call(options, context, Clock(self.device), self._allowed_languages(options))
+            call = Call(options, context, self._clock(), self._allowed_languages(options))
             for begin in range(0, len(clips), options.batch_size):
                 batch = clips[begin : begin + options.batch_size]
                 before = segments[-1].language if segments else ''
@@ -146,7 +156,7 @@ class Transcriber:
         def run() -> list[Hypothesis]:
             clips = [Clip.of(each, 0, len(each.samples)) for each in utterances]
             languages = self._allowed_languages(settings)
-            call = Call(settings, context, Clock(self.device), languages)
+            call = Call(settings, context, self._clock(), languages)
             return [
                 _hypothesis(segments, call) for segments in self._segments.transcribe(clips, call)
             ]
@@ -218,6 +228,9 @@ class Transcriber:
         self._free_memory()
         raise failure
 
+    def _clock(self) -> Clock:
+        return Clock(self.device if self.times_stages else None)
+
     def _allowed_languages(self, settings: ModelSettings) -> list[str]:
         """Return the codes of the languages that may be spoken; raise SettingError."""
         return self._whisper.special_tokens.allowed_languages(
@@ -233,16 +246,6 @@ def _hypothesis(segments: Sequence[Segment], call: Call) -> Hypothesis:
         durations[segment.language] = spent + segment.end - segment.start
     language = max(durations, key=lambda code: durations[code], default='')
     return Hypothesis(tuple(segments), language, parts=call.clock.parts)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an exception of PyTorch means that memory did not suffice."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    message = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        each.lower() in message for each in OUT_OF_MEMORY
-    )
 
 
 def _line(error: Exception) -> str:
