@@ -393,7 +393,7 @@ class Client:
     def listen(self, **options: object) -> 'Listening':
         """Send a goal to speech/listen; return its result."""
         if self._listener is None:
-            self._listener = ActionClient(self.node, Listen, 'speech/listen')
+            self._listener = GoalClient(self.node, Listen, 'speech/listen')
         if not self._listener.wait_for_server(40):
             raise TimeoutError('there is no action speech/listen')
         return Listening(self._listener, Listen.Goal(**options))
@@ -439,6 +439,37 @@ class Client:
     def lifecycle_state(self) -> str:
         """Return the lifecycle's state."""
         return self.call(GetState, 'speech_recognizer/get_state').current_state.label
+
+
+class GoalClient(ActionClient):
+    """An ActionClient for a thread that is not the executor's.
+
+    rclpy sends a request, and then notes that it waits for the reply. If the reply comes between
+    the two, the executor's thread ignores it as unexpected, and the future never ends.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        """Take what an ActionClient takes."""
+        self._sending = threading.RLock()
+        super().__init__(*arguments, **more)
+
+    def send_goal_async(self, *arguments: Any, **more: Any) -> Any:
+        """Send a goal; return the future of its handle."""
+        with self._sending:
+            return super().send_goal_async(*arguments, **more)
+
+    def _get_result_async(self, goal_handle: Any) -> Any:
+        with self._sending:
+            return super()._get_result_async(goal_handle)
+
+    def _cancel_goal_async(self, goal_handle: Any) -> Any:
+        with self._sending:
+            return super()._cancel_goal_async(goal_handle)
+
+    async def execute(self, taken_data: Any) -> None:
+        """Take replies and feedback."""
+        with self._sending:
+            await super().execute(taken_data)
 
 
 class Listening:

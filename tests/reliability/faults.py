@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from rcl_interfaces.srv import SetParameters
 import rclpy
-from rclpy.action.client import ActionClient
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -27,7 +26,7 @@ from rclpy.utilities import try_shutdown
 from reliability import world as states
 from reliability.checker import captures, captures_sound
 from reliability.world import WORDS, World
-from robot import goforward, RATE, wait_for
+from robot import GoalClient, goforward, RATE, wait_for
 import soundfile
 from std_msgs.msg import Bool, String
 
@@ -256,7 +255,7 @@ def slow_subscribers(world: World) -> None:
         for _ in range(20):
             world.switch('hands_free', True)
             world.switch('hands_free', False)
-        goal = ActionClient(world.client.node, Listen, 'speech/listen')
+        goal = GoalClient(world.client.node, Listen, 'speech/listen')
         assert goal.wait_for_server(10)
         sent: Any = goal.send_goal_async(Listen.Goal(partial_results=True, start_timeout=1.0))
         wait_for(sent.done, 20, 'the acceptance of the goal')
@@ -342,7 +341,7 @@ def transitions_made(world: World) -> None:
 
 def goals_canceled(world: World) -> None:
     """Cancel five goals as soon as they are accepted."""
-    listener = ActionClient(world.client.node, Listen, 'speech/listen')
+    listener = GoalClient(world.client.node, Listen, 'speech/listen')
     assert listener.wait_for_server(10)
     ends = []
     for _ in range(5):

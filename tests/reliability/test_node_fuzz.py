@@ -21,11 +21,10 @@ import pytest
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
-from rclpy.action.client import ActionClient
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from reliability.checker import Checker
-from robot import Client, goforward, RATE, robot, wait_for
+from robot import Client, GoalClient, goforward, RATE, robot, wait_for
 import soundfile
 from std_srvs.srv import SetBool, Trigger
 
@@ -80,7 +79,7 @@ class Fuzz:
         self.client, self.checker, self.chance = client, checker, random.Random(seed)
         self.specs = list(parameter_specs())
         qos = QoSProfile(depth=1000)
-        self.listener = ActionClient(
+        self.listener = GoalClient(
             client.node,
             Listen,
             'speech/listen',

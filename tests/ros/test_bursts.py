@@ -12,9 +12,8 @@ from distil_whisper_msgs.srv import Transcribe
 from lifecycle_msgs.msg import Transition
 import numpy as np
 import pytest
-from rclpy.action.client import ActionClient
 from rclpy.qos import QoSProfile
-from robot import Client, goforward, RATE, robot, wait_for
+from robot import Client, GoalClient, goforward, RATE, robot, wait_for
 import soundfile
 from std_srvs.srv import Trigger
 
@@ -72,7 +71,7 @@ class TestBursts:
 
     def test_listen(self, node):
         client, process = node
-        listener = ActionClient(
+        listener = GoalClient(
             client.node,
             Listen,
             'speech/listen',
