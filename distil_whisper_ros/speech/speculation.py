@@ -52,6 +52,14 @@ class Speculation:
         self._show_when_done(job, utterance, self._agreement.settle)
 
     @property
+    def hypothesis(self) -> Hypothesis | None:
+        """The text up to the pause that lasts, once it is known."""
+        if self._whole is None:
+            return None
+        future = self._whole[2].future
+        return future.result() if future.done() and future.exception() is None else None
+
+    @property
     def due(self) -> bool:
         """Whether the next partial text may start."""
         waited = self._frames_since_partial * FRAME_DURATION
