@@ -83,7 +83,7 @@ class Ears:
         random = np.random.default_rng(len(samples))
         samples = np.pad(samples, (round(BEFORE * RATE), round(BEHIND * RATE)))
         samples = samples + random.normal(0, LOUDNESS, len(samples)).astype(np.float32)
-        activity, endpointer = VoiceActivity(), Endpointer(USUAL, 0.5, True), None
+        activity, endpointer = VoiceActivity(), Endpointer(USUAL, 0.5, True)
         buffer = UtteranceBuffer(frame_count(0.5))
         evidence, text, begun = None, '', 0.0
         for frame in Framer().push(samples, 0.0):

@@ -106,7 +106,7 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
     probability, text = evidence.probability, evidence.text
     if settings.turn_detection == 'silence' or probability is None:
         return silence
-    if settings.turn_detection == 'smart_turn':
+    if settings.turn_detection == 'smart_turn' or not settings.speculative:  # there is no text
         done = probability >= settings.turn_threshold
         return (at_once, Ending.SMART_TURN) if done else lean_to_wait
     if text is TextEvidence.COMMAND:

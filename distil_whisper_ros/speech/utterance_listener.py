@@ -141,7 +141,9 @@ class UtteranceListener:
     def _require_pause(self, recent: bool) -> Ending:
         """Let the endpointer wait for the pause that the evidence requires; return its ending."""
         voiced = self._endpointer.voiced * FRAME_DURATION
-        hypothesis = self.speculation.hypothesis
+        # Before, the work ahead may still be that of the pause before this one.
+        known = self._endpointer.pause >= frame_count(MARGIN)
+        hypothesis = self.speculation.hypothesis if known else None
         required = self._turn.required(voiced, hypothesis, self.request.settings)
         if required is None or not recent:  # evidence about a recording would come too late
             self._endpointer.required_pause = None

@@ -1,6 +1,7 @@
 """When an utterance ends at a pause: the decision by data alone, then in the listener."""
 
 from dataclasses import replace
+import threading
 import time
 
 import pytest
@@ -10,6 +11,7 @@ from distil_whisper_ros.core.audio_format import FRAME_DURATION
 from distil_whisper_ros.core.scheduler import Job, Priority
 from distil_whisper_ros.core.settings import UtteranceSettings
 from distil_whisper_ros.core.types import Ending, Hypothesis, Segment
+from distil_whisper_ros.speech.request import Stage
 from distil_whisper_ros.speech.turn_taking import (
     Evidence,
     required_pause,
@@ -115,6 +117,8 @@ def test_smart_turn_alone_reads_no_text(probability, voiced, pause, ending):
     settings = replace(USUAL, turn_detection='smart_turn')
     for text in (None, *TextEvidence):
         assert required_pause(Evidence(voiced, probability, text), settings) == (pause, ending)
+    no_work_ahead = replace(USUAL, speculative=False)
+    assert required_pause(Evidence(voiced, probability), no_work_ahead) == (pause, ending)
 
 
 def test_a_pause_is_never_longer_than_asked_for_nor_shorter_than_end_silence():
@@ -127,7 +131,7 @@ def test_a_pause_is_never_longer_than_asked_for_nor_shorter_than_end_silence():
 class Scripted:
     """A turn detector that answers at once, with the probability of the test."""
 
-    def __init__(self, probability: float | None) -> None:
+    def __init__(self, probability: float | list[float] | None) -> None:
         self.probability = probability
         self.heard: list[int] = []
 
@@ -136,7 +140,8 @@ class Scripted:
         if self.probability is None:
             return None
         job = Job(Priority.SPECULATIVE, lambda context: None)
-        job.finish(self.probability)
+        several = self.probability if isinstance(self.probability, list) else None
+        job.finish(several.pop(0) if several else self.probability)
         return job
 
 
@@ -144,12 +149,12 @@ class Scripted:
 def hear():
     made = []
 
-    def utterance(probability, text, script, **more):
+    def utterance(probability, text, script, partial=False, **more):
         """Say a script; return the request, the detector, and the frames that were said."""
         detector, stream, notes = Scripted(probability), Stream(), Notes()
 
         def transcribe(utterance, *_):
-            return hypothesis(text)
+            return hypothesis(text if isinstance(text, str) else next(text))
 
         recognizer = build(stream, notes, transcribe, turn_detector=detector)
         made.append(recognizer)
@@ -157,9 +162,10 @@ def hear():
             utterance__end_silence=30 * FRAME_DURATION,
             utterance__max_pause=60 * FRAME_DURATION,
             utterance__wait_for_speech=5.0,
+            partial__period=10.0,
             **more,
         )
-        request = recognizer.record(settings)
+        request = recognizer.record(settings, partial)
         until(lambda: recognizer._heard is request)
         said = 0
         for symbol in script:
@@ -204,3 +210,19 @@ def test_a_goal_may_leave_it_to_silence(hear):
     request, detector, said = hear(0.97, 'Go on and on.', 'S' * 40 + '_' * 40, **more)
     assert request.result(5).utterance.ending is Ending.SILENCE
     assert said >= 40 + 30 and not detector.heard
+
+
+def test_the_text_of_an_earlier_pause_is_no_evidence(hear):
+    gate = threading.Event()
+
+    def texts():
+        yield 'Go on and on.'
+        gate.wait(20)
+        yield 'Go on and on and'
+
+    # Somebody reads along, so that the work ahead of the first pause is kept.
+    script = 'S' * 40 + '_' * 12 + 'S' * 5 + '_' * 20
+    request, detector, _ = hear([0.05, 0.97], texts(), script, partial=True)
+    stage, asked = request.stage, len(detector.heard)
+    gate.set()
+    assert stage is Stage.LISTENING and asked == 2
