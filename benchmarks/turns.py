@@ -30,10 +30,15 @@ from word_timestamps import aligned
 
 from distil_whisper_ros.audio.framing import Framer
 from distil_whisper_ros.core.audio_format import frame_count, FRAME_DURATION
-from distil_whisper_ros.core.settings import ModelSettings, UtteranceSettings
+from distil_whisper_ros.core.settings import (
+    HallucinationFilterSettings,
+    ModelSettings,
+    UtteranceSettings,
+)
 from distil_whisper_ros.core.types import Ending
 from distil_whisper_ros.speech.command_matcher import plain
 from distil_whisper_ros.speech.endpointer import Endpointer
+from distil_whisper_ros.speech.hallucination_filter import rejection
 from distil_whisper_ros.speech.turn_detector import TurnDetector
 from distil_whisper_ros.speech.turn_taking import (
     Evidence,
@@ -101,9 +106,12 @@ class Ears:
                 voiced = endpointer.voiced * FRAME_DURATION
                 evidence = Evidence(voiced, job.future.result())
             if endpointer.pause == frame_count(SHORT_PAUSE) and evidence is not None:
-                hypothesis = self.transcribe(buffer.utterance(endpointer, Ending.SILENCE, ''))
-                evidence = replace(evidence, text=text_evidence(hypothesis))
+                utterance = buffer.utterance(endpointer, Ending.SILENCE, '')
+                hypothesis = self.transcribe(utterance)
                 text = hypothesis.text
+                rejected = rejection(hypothesis, utterance, HallucinationFilterSettings())
+                found = TextEvidence.UNKNOWN if rejected else text_evidence(hypothesis)
+                evidence = replace(evidence, text=found)
         if evidence is not None and evidence.text is not None:
             yield Pause(name, np.inf, evidence, text)
 

@@ -53,11 +53,15 @@ class Speculation:
 
     @property
     def hypothesis(self) -> Hypothesis | None:
-        """The text up to the pause that lasts, once it is known."""
+        """The text up to the pause that lasts, once it is known; None if nobody said it."""
         if self._whole is None:
             return None
-        future = self._whole[2].future
-        return future.result() if future.done() and future.exception() is None else None
+        utterance, _, job = self._whole
+        if not job.future.done() or job.future.exception() is not None:
+            return None
+        hypothesis = job.future.result()
+        rejected = rejection(hypothesis, utterance, self.request.settings.hallucination_filter)
+        return None if rejected else hypothesis
 
     @property
     def due(self) -> bool:

@@ -21,8 +21,9 @@ SHORT_PAUSE = 0.192  # s: the margin behind the last word that the transcription
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
 SURE = 0.95  # probability of Smart Turn from which a doubtful text does not matter
-DOUBTFUL = 0.5  # below it, a text with a doubtful full stop goes on
-SHORT = 1.0  # s of speech, below which nothing waits for longer than `end_silence`
+UNLIKELY = 0.9  # below it, a text without a full stop goes on
+UNSURE = 0.3  # below it, a text with a doubtful full stop goes on
+SHORT = 1.0  # s of speech, below which both kinds of evidence know little
 SENTENCE_ENDS = tuple('.!?。！？।')
 UNFINISHED = ('...', '…', '-')
 NUMBERS = frozenset(
@@ -41,12 +42,14 @@ NEVER_LAST = frozenset(
     'whether than of to at by for from with without into onto towards between mister mr mrs '
     'dr'.split()
 )
-RARELY_LAST = NEVER_LAST | frozenset(
+PRONOUNS = frozenset(('i', 'we', 'they', 'he', 'she'))
+OTHERS = (
     'her each some so when that which who whose whom what how where why as in on through across '
     'behind above below under over around near along against during about is are was were am be '
     'been being has have had do does did will would can could shall should may might must very '
-    "too quite more most i i'm we we're they he she please um uh er".split()
+    "too quite more most i'm we're please um uh er"
 )
+RARELY_LAST = NEVER_LAST | PRONOUNS | frozenset(OTHERS.split())
 
 
 class TextEvidence(Enum):
@@ -84,6 +87,8 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
         return TextEvidence.UNKNOWN if longer else TextEvidence.COMMAND
     stops = text.endswith(SENTENCE_ENDS) and not text.endswith(UNFINISHED)
     if len(said) == 1:
+        if said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops):
+            return TextEvidence.OPEN
         return TextEvidence.DOUBTFUL if stops else TextEvidence.UNFINISHED
     confidence = hypothesis.segments[-1].end_confidence
     sure = stops and (confidence is None or confidence >= CONFIDENT)
@@ -113,12 +118,13 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
         return at_once, Ending.COMMAND
     if text is TextEvidence.OPEN:
         return wait
-    if text is TextEvidence.COMPLETE and probability >= settings.turn_threshold:
+    threshold = settings.turn_threshold if evidence.voiced >= SHORT else SURE
+    if text is TextEvidence.COMPLETE and probability >= threshold:
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
     if text is TextEvidence.DOUBTFUL and probability >= SURE:
         return at_once, Ending.SMART_TURN
-    if text is TextEvidence.DOUBTFUL and probability < DOUBTFUL:
+    if text is TextEvidence.DOUBTFUL and probability < UNSURE:
         return lean_to_wait
-    if text is TextEvidence.UNFINISHED and probability < SURE:
+    if text is TextEvidence.UNFINISHED and probability < UNLIKELY:
         return lean_to_wait
     return silence

@@ -47,6 +47,10 @@ def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
         ('Go to the.', 0.9, TextEvidence.OPEN),
         ('Turn left and', 0.4, TextEvidence.OPEN),
         ('He was', 0.4, TextEvidence.OPEN),
+        ('And', 0.4, TextEvidence.OPEN),
+        ('I', 0.4, TextEvidence.OPEN),
+        ('No', 0.4, TextEvidence.UNFINISHED),
+        ('On.', 0.9, TextEvidence.DOUBTFUL),
         ('Go forward 10', 0.4, TextEvidence.OPEN),
         ('Go forward ten.', 0.9, TextEvidence.OPEN),
         ('Go forward 10 meters.', 0.9, TextEvidence.COMPLETE),
@@ -75,8 +79,9 @@ def test_a_command_counts_only_whole():
     [
         # Both agree that the speaker is done.
         (0.97, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.SMART_TURN),
-        (0.7, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.TEXT),
+        (0.75, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.TEXT),
         (0.97, TextEvidence.DOUBTFUL, 0.4, AT_ONCE, Ending.SMART_TURN),
+        (0.75, TextEvidence.COMPLETE, 0.5, SILENCE, Ending.SILENCE),
         # A command is a command, however it sounds.
         (0.01, TextEvidence.COMMAND, 0.4, AT_ONCE, Ending.COMMAND),
         # They disagree, or know too little.
@@ -89,7 +94,7 @@ def test_a_command_counts_only_whole():
         # The speaker goes on.
         (0.05, TextEvidence.UNFINISHED, 2.0, WAIT, Ending.SILENCE),
         (0.05, TextEvidence.DOUBTFUL, 2.0, WAIT, Ending.SILENCE),
-        (0.97, TextEvidence.OPEN, 0.8, WAIT, Ending.SILENCE),
+        (0.97, TextEvidence.OPEN, 0.3, WAIT, Ending.SILENCE),
         # A short word never waits for longer than before.
         (0.05, TextEvidence.UNFINISHED, 0.5, SILENCE, Ending.SILENCE),
         (0.05, TextEvidence.DOUBTFUL, 0.5, SILENCE, Ending.SILENCE),
@@ -107,7 +112,7 @@ def test_the_pause_that_ends_an_utterance(probability, text, voiced, pause, endi
 @pytest.mark.parametrize(
     ('probability', 'voiced', 'pause', 'ending'),
     [
-        (0.7, 2.0, AT_ONCE, Ending.SMART_TURN),
+        (0.75, 2.0, AT_ONCE, Ending.SMART_TURN),
         (0.5, 2.0, WAIT, Ending.SILENCE),
         (0.5, 0.5, SILENCE, Ending.SILENCE),
         (None, 2.0, SILENCE, Ending.SILENCE),
