@@ -4,6 +4,7 @@ Smart Turn, for turn detection (9 MB), comes with it.
 """
 
 import argparse
+from os.path import expanduser, isdir
 import sys
 
 from ..core.errors import SpeechError
@@ -69,7 +70,8 @@ def main(arguments: list[str] | None = None) -> None:
     with standard_output('fetch_model'):
         print(f'{given.model} is complete ({size / 1e6:.0f} MB): {printable(folder)}')
     if given.turn_model:
-        _fetch_turn_model(given.turn_model, given.check)
+        # Who has the model in a folder may not want the hub to be asked.
+        _fetch_turn_model(given.turn_model, given.check or isdir(expanduser(given.model)))
 
 
 def _fetch_turn_model(name: str, check: bool) -> None:
