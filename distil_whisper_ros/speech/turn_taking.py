@@ -23,7 +23,8 @@ CONFIDENT = 0.5  # probability of the end of a text from which its full stop is 
 SURE = 0.95  # probability of Smart Turn from which a doubtful text does not matter
 UNLIKELY = 0.9  # below it, a text without a full stop goes on
 UNSURE = 0.3  # below it, a text with a doubtful full stop goes on
-SHORT = 1.0  # s of speech, below which both kinds of evidence know little
+SHORT = 1.0  # s of speech, below which a voice alone tells little
+SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
 SENTENCE_ENDS = tuple('.!?。！？।')
 UNFINISHED = ('...', '…', '-')
 NUMBERS = frozenset(
@@ -56,9 +57,10 @@ class TextEvidence(Enum):
     """What the text so far tells."""
 
     UNKNOWN = 'it has no words, ends in a number, or is the beginning of another command too'
+    WORD = 'it is a single word with a full stop'
     COMMAND = 'it is one of the commands'
     COMPLETE = 'it ends as a sentence does'
-    DOUBTFUL = 'it ends with a full stop that the model doubts, or is one word'
+    DOUBTFUL = 'it ends with a full stop that the model doubts'
     UNFINISHED = 'it does not end as a sentence does'
     OPEN = 'its last words want more'
 
@@ -89,7 +91,7 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
     if len(said) == 1:
         if said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops):
             return TextEvidence.OPEN
-        return TextEvidence.DOUBTFUL if stops else TextEvidence.UNFINISHED
+        return TextEvidence.WORD if stops else TextEvidence.UNKNOWN
     confidence = hypothesis.segments[-1].end_confidence
     sure = stops and (confidence is None or confidence >= CONFIDENT)
     wants_unit = said[-1] in NUMBERS and said[-2] in MEASURING
@@ -107,24 +109,22 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
     silence = settings.end_silence, Ending.SILENCE
     at_once = min(SHORT_PAUSE, settings.end_silence)
     wait = max(settings.max_pause, settings.end_silence), Ending.SILENCE
-    lean_to_wait = wait if evidence.voiced >= SHORT else silence
+    short = evidence.voiced < SHORT
     probability, text = evidence.probability, evidence.text
     if settings.turn_detection == 'silence' or probability is None:
         return silence
     if settings.turn_detection == 'smart_turn' or not settings.speculative:  # there is no text
         done = probability >= settings.turn_threshold
-        return (at_once, Ending.SMART_TURN) if done else lean_to_wait
+        return (at_once, Ending.SMART_TURN) if done else silence if short else wait
     if text is TextEvidence.COMMAND:
         return at_once, Ending.COMMAND
     if text is TextEvidence.OPEN:
         return wait
-    threshold = settings.turn_threshold if evidence.voiced >= SHORT else SURE
+    threshold = SURE if short else settings.turn_threshold
     if text is TextEvidence.COMPLETE and probability >= threshold:
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
-    if text is TextEvidence.DOUBTFUL and probability >= SURE:
+    if text in (TextEvidence.DOUBTFUL, TextEvidence.WORD) and probability >= SURE:
         return at_once, Ending.SMART_TURN
-    if text is TextEvidence.DOUBTFUL and probability < UNSURE:
-        return lean_to_wait
-    if text is TextEvidence.UNFINISHED and probability < UNLIKELY:
-        return lean_to_wait
-    return silence
+    expected = {TextEvidence.DOUBTFUL: UNSURE, TextEvidence.UNFINISHED: UNLIKELY}
+    goes_on = text in expected and probability < expected[text]
+    return wait if goes_on and evidence.voiced >= SHORTER else silence
