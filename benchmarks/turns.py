@@ -60,7 +60,7 @@ BEFORE, BEHIND = 0.6, 1.2  # s of silence around a sentence
 LOUDNESS = 10 ** (-70 / 20)  # of the silence, as in the virtual microphone's room
 WORDS = ('stop', 'yes', 'left')
 FIXED = (0.3, 0.4, 0.5, 0.7, 0.9, 1.2)  # s
-THRESHOLDS = (0.2, 0.4, 0.6, 0.8, 0.95)
+THRESHOLDS = (0.2, 0.4, 0.7, 0.9, 0.95)
 USUAL = UtteranceSettings(max_duration=60.0, end_silence=10.0)
 
 
@@ -267,7 +267,7 @@ def plot(rows: list[dict]) -> None:
         x, y = [row['mean'] for row in chosen], [100 * row['cut'] for row in chosen]
         axes.plot(x, y, 'o-', label=kind)
         for row, *place in zip(chosen, x, y):
-            axes.annotate(row['setting'], place, (4, 4), textcoords='offset points', fontsize=7)
+            axes.annotate(row['setting'], place, (4, 4), textcoords='offset points', fontsize=6)
     axes.set(
         xlabel='from the end of a sentence to the end of the utterance (s, mean)',
         ylabel='pauses inside a sentence that cut it (%)',
