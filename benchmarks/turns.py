@@ -266,7 +266,7 @@ def plot(rows: list[dict]) -> None:
         chosen = [row for row in rows if row['kind'] == kind]
         x, y = [row['mean'] for row in chosen], [100 * row['cut'] for row in chosen]
         axes.plot(x, y, 'o-', label=kind)
-        for row, *place in zip(chosen, x, y):
+        for row, place in zip(chosen, zip(x, y)):
             axes.annotate(row['setting'], place, (4, 4), textcoords='offset points', fontsize=6)
     axes.set(
         xlabel='from the end of a sentence to the end of the utterance (s, mean)',
