@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test lint faults fuzz soak bench container-test setup setup-test clean
+.PHONY: help run test test-oldest lint faults fuzz exact soak bench container-test setup setup-test clean
 
 ROUNDS ?= 200
 UTTERANCES ?= 10000
@@ -16,6 +16,9 @@ run: setup ## Hear a person and print the text [MICROPHONE=default] [MODEL=disti
 test: setup-test lint ## Run every test
 	@tools/with_ros python -m pytest -n 2 --dist loadfile $(PYTEST_ARGUMENTS)
 
+test-oldest: setup-test ## Run the tests of the model with the oldest transformers [PYTEST_ARGUMENTS=tests/whisper]
+	@tools/test_oldest.sh $(PYTEST_ARGUMENTS)
+
 lint: setup-test ## Check format, types, and the floors that imports may cross
 	@tools/with_ros black --quiet --check $(SOURCES) || { tools/with_ros black --diff -q $(SOURCES); exit 1; }
 	@tools/with_ros ruff check --quiet $(SOURCES)
@@ -27,6 +30,9 @@ faults: setup-test ## Try every fault in every state of the node; print the tabl
 
 fuzz: setup-test ## Send 20,000 random requests and 10,000 random steps to the node [FUZZ_SEED=1]
 	@RELIABILITY=full FUZZ_CASES=$${FUZZ_CASES:-20000} tools/with_ros python -m pytest -q -s tests/reliability/test_node_fuzz.py tests/reliability/test_fuzz_parts.py tests/audio/test_fuzz.py $(PYTEST_ARGUMENTS)
+
+exact: setup-test ## Compare the decoders with transformers on all utterances of the benchmark
+	@RELIABILITY=full tools/with_ros python -m pytest -q tests/whisper/test_decoding.py tests/whisper/test_speculative.py tests/whisper/test_cuda_graph.py $(PYTEST_ARGUMENTS)
 
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py
@@ -46,6 +52,6 @@ setup-test: ## Install what tests and benchmarks need
 	@tools/setup.sh test
 
 clean: ## Remove all that was built and installed here
-	rm -rf .venv models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
+	rm -rf .venv .oldest models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
 
 SOURCES := distil_whisper_ros launch examples tests tools benchmarks setup.py

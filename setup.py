@@ -23,6 +23,7 @@ setup(
         f'{NAME}.whisper',
         f'{NAME}.whisper.decoding',
     ],
+    package_data={f'{NAME}.whisper': ['*.wav']},
     python_requires='>=3.10',
     # torch is missing on purpose: a robot's image brings its own build for its GPU, and a
     # version here could make pip replace it. On a machine without torch: pip install '.[torch]'.

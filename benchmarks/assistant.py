@@ -74,6 +74,7 @@ def measure(model: Path, dtype: str, assistants: dict[str, str], clips: list) ->
             id=str(model), assistant=assistant, dtype=dtype, language='en', word_timestamps=False
         )
         transcriber = Transcriber(settings)
+        transcriber.times_stages = True
         greedy, steps = transcriber._whisper.greedy, []
         forward = greedy.forward
         greedy.forward = lambda *args, forward=forward, steps=steps, **more: (

@@ -39,6 +39,7 @@ def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
     transcriber = Transcriber(
         ModelSettings(id=model, dtype=dtype, audio_context_margin=margin, warm_up=False)
     )
+    transcriber.times_stages = True
 
     def activity(samples) -> tuple[float, ...]:
         voice_activity, framer = VoiceActivity(), Framer()

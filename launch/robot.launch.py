@@ -6,10 +6,19 @@ and lets launch configure and activate the node instead of `autostart`.
     ros2 launch distil_whisper_ros robot.launch.py robot:=robot1
 """
 
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.actions import LifecycleTransition, SetRemap
+from launch_ros.actions import SetRemap
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState, StateTransition
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
@@ -17,19 +26,52 @@ from lifecycle_msgs.msg import Transition
 from launch import LaunchDescription
 
 
+def manage(context):
+    """Return the actions that configure the node, and activate it once that is done."""
+    name = f'/{LaunchConfiguration("robot").perform(context)}/speech_recognizer'
+
+    def change(transition):
+        return EmitEvent(
+            event=ChangeState(
+                lifecycle_node_matcher=lambda node: node.node_name == name,
+                transition_id=transition,
+            )
+        )
+
+    def is_configured(event):
+        return (
+            isinstance(event, StateTransition)
+            and event.action.node_name == name
+            and (event.start_state, event.goal_state) == ('configuring', 'inactive')
+        )
+
+    activate = change(Transition.TRANSITION_ACTIVATE)
+    return [
+        RegisterEventHandler(OnStateTransition(matcher=is_configured, entities=[activate])),
+        change(Transition.TRANSITION_CONFIGURE),
+    ]
+
+
 def generate_launch_description():
     """Return the description that `ros2 launch` runs."""
-    robot, model = LaunchConfiguration('robot'), LaunchConfiguration('model')
+    arguments = {
+        # name: (default, description)
+        'robot': ('robot1', 'name of the robot: its namespace'),
+        'model': ('', 'Whisper checkpoint: a name or a folder'),
+        'parameters_file': ('', 'a YAML file of parameters'),
+        'use_sim_time': ('', "true: the time of messages is a simulator's, from /clock"),
+    }
     speech = PathJoinSubstitution(
         [FindPackageShare('distil_whisper_ros'), 'launch', 'speech.launch.py']
     )
+    passed = {
+        name: LaunchConfiguration(name) for name in ('model', 'parameters_file', 'use_sim_time')
+    }
     return LaunchDescription(
         [
-            DeclareLaunchArgument(
-                'robot', default_value='robot1', description='name of the robot: its namespace'
-            ),
-            DeclareLaunchArgument(
-                'model', default_value='', description='Whisper checkpoint: a name or a folder'
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in arguments.items()
             ),
             GroupAction(
                 [
@@ -37,19 +79,13 @@ def generate_launch_description():
                     IncludeLaunchDescription(
                         PythonLaunchDescriptionSource(speech),
                         launch_arguments={
-                            'namespace': robot,
-                            'model': model,
+                            **passed,
+                            'namespace': LaunchConfiguration('robot'),
                             'autostart': 'false',
                         }.items(),
                     ),
                 ]
             ),
-            LifecycleTransition(
-                lifecycle_node_names=[['/', robot, '/speech_recognizer']],
-                transition_ids=[
-                    Transition.TRANSITION_CONFIGURE,
-                    Transition.TRANSITION_ACTIVATE,
-                ],
-            ),
+            OpaqueFunction(function=manage),
         ]
     )

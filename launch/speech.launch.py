@@ -1,12 +1,21 @@
 """Start the speech recognizer: `ros2 launch distil_whisper_ros speech.launch.py`."""
 
+from pathlib import Path
+import sys
+import tempfile
+
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
+from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
+import yaml
 
 # pyright: reportAttributeAccessIssue=false
-from launch import LaunchDescription
+from launch import LaunchDescription, Substitution
 
+NAME = 'speech_recognizer'
+LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 ARGUMENTS = {
     # name: (default, description, parameter that it sets)
     'model': ('', 'Whisper checkpoint: a name on the hub, or a folder', 'model.id'),
@@ -21,37 +30,117 @@ ARGUMENTS = {
         'false: you, or a lifecycle manager, configure and activate the node',
         'autostart',
     ),
+    'use_sim_time': (
+        '',
+        "true: the time of messages is a simulator's, from /clock",
+        'use_sim_time',
+    ),
     'namespace': ('', 'namespace of the node, its topics and its services', None),
-    'parameters_file': ('', 'a YAML file of parameters, as config/speech.yaml', None),
+    'parameters_file': (
+        '',
+        'a YAML file of parameters; it is read after config/speech.yaml of the package',
+        None,
+    ),
     'log_level': ('info', 'debug, info, warn, error or fatal', None),
     'respawn': ('false', 'true: restart the node if it ends by itself', None),
 }
+SWITCHES = ('autostart', 'use_sim_time', 'respawn')
 
 
-def start(context):
-    """Return the node; an argument that is not given does not set its parameter."""
+class PackagedParameters(Substitution):
+    """The path of the package's config/speech.yaml."""
+
+    def perform(self, context):
+        """Return the path."""
+        share = FindPackageShare('distil_whisper_ros').perform(context)
+        return str(Path(share, 'config', 'speech.yaml'))
+
+
+class ParametersFile(Substitution):
+    """The path of the user's file of parameters, or the package's if there is none."""
+
+    def perform(self, context):
+        """Return the path."""
+        given = LaunchConfiguration('parameters_file').perform(context)
+        return given or PackagedParameters().perform(context)
+
+
+class GivenParameters(Substitution):
+    """The path of a file of the parameters that arguments set; the others it leaves alone."""
+
+    def perform(self, context):
+        """Write the file, and return its path; without arguments, that of the file before it."""
+        given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+        values = {
+            parameter: switched(name, given[name]) if name in SWITCHES else given[name]
+            for name, (_, _, parameter) in ARGUMENTS.items()
+            if parameter is not None and given[name]
+        }
+        if not values:
+            return ParametersFile().perform(context)
+        outer = context.launch_configurations.get('ros_namespace')
+        space = make_namespace_absolute(prefix_namespace(outer, given['namespace'])) or ''
+        # The full name, so that it counts more than a file's entry of this or any other name.
+        rules = {f'{space.rstrip("/")}/{NAME}': {'ros__parameters': values}}
+        with tempfile.NamedTemporaryFile('w', prefix='speech_', suffix='.yaml', delete=False) as f:
+            f.write(yaml.safe_dump(rules))
+        return f.name
+
+
+class Switch(Substitution):
+    """An argument that is true or false."""
+
+    def __init__(self, name):
+        """Take the name of the argument."""
+        super().__init__()
+        self._name = name
+
+    def perform(self, context):
+        """Return 'true' or 'false'."""
+        given = LaunchConfiguration(self._name).perform(context)
+        return str(switched(self._name, given)).lower()
+
+
+def switched(name, value):
+    """Return whether an argument is true, or raise a ValueError."""
+    if value.lower() in ('true', '1', 'yes', 'on'):
+        return True
+    if value.lower() in ('false', '0', 'no', 'off'):
+        return False
+    raise ValueError(f'{name} is {value!r}, but must be true or false')
+
+
+def check(context):
+    """Raise a ValueError, which `ros2 launch` prints as one line, if an argument is wrong."""
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    changes = {}
-    for name, (_, _, parameter) in ARGUMENTS.items():
-        if parameter is not None and given[name]:
-            changes[parameter] = given[name]
-    if 'autostart' in changes:
-        changes['autostart'] = changes['autostart'].lower() in ('true', '1', 'yes')
-    parameters = [given['parameters_file']] if given['parameters_file'] else []
-    return [
-        LifecycleNode(
-            package='distil_whisper_ros',
-            executable='speech_recognizer',
-            name='speech_recognizer',
-            namespace=given['namespace'],
-            parameters=[*parameters, changes] if changes else parameters,
-            arguments=['--ros-args', '--log-level', given['log_level']],
-            output='screen',
-            emulate_tty=True,
-            respawn=given['respawn'].lower() in ('true', '1', 'yes'),
-            respawn_delay=2.0,
+    for name in SWITCHES:
+        if given[name]:
+            switched(name, given[name])
+    if given['log_level'].rpartition(':=')[2].lower() not in LEVELS:
+        levels = ', '.join(LEVELS)
+        raise ValueError(f'log_level is {given["log_level"]!r}, but must be one of: {levels}')
+    if given['parameters_file']:
+        check_file(Path(given['parameters_file']).expanduser())
+        context.launch_configurations['parameters_file'] = str(
+            Path(given['parameters_file']).expanduser()
         )
-    ]
+
+
+def check_file(path):
+    """Raise a ValueError if there is no file of parameters at `path`."""
+    begin = f'parameters_file is {str(path)!r}'
+    try:
+        rules = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ValueError(f'{begin}, which cannot be read: {error.strerror}') from None
+    except (ValueError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise ValueError(f'{begin}, which is not YAML: {reason}') from None
+    if not isinstance(rules, dict) or not any('ros__parameters' in str(rules[k]) for k in rules):
+        raise ValueError(
+            f'{begin}, which has no "ros__parameters:" under the name of a node: compare it with '
+            'config/speech.yaml'
+        )
 
 
 def generate_launch_description():
@@ -60,4 +149,16 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=description)
         for name, (default, description, _) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*declared, OpaqueFunction(function=start)])
+    node = LifecycleNode(
+        package='distil_whisper_ros',
+        executable='speech_recognizer',
+        name=NAME,
+        namespace=LaunchConfiguration('namespace'),
+        parameters=[PackagedParameters(), ParametersFile(), GivenParameters()],
+        arguments=['--ros-args', '--log-level', LaunchConfiguration('log_level')],
+        output='screen',
+        emulate_tty=sys.stdout.isatty(),  # colours on a terminal, none in a file
+        respawn=Switch('respawn'),
+        respawn_delay=2.0,
+    )
+    return LaunchDescription([*declared, OpaqueFunction(function=check), node])

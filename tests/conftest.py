@@ -1,9 +1,13 @@
 """What the tests share: the tools on the path, and a robot to try things on."""
 
+import os
 from pathlib import Path
 import sys
 
 import pytest
+
+# As `distil_whisper_ros.whisper` does, for tests that import torch before it.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 ROOT = Path(__file__).resolve().parent.parent
 for folder in ('tools', 'benchmarks', 'tests'):

@@ -10,8 +10,9 @@ from distil_whisper_ros.core.parameter_spec import ParameterSpec, Value  # noqa:
 from distil_whisper_ros.core.settings import parameter_specs  # noqa: E402
 
 HEAD = """\
-# The parameters of speech_recognizer, all with their defaults. Copy this file, change the
-# parameters that your robot needs, and start with
+# The parameters of speech_recognizer, all with their defaults. speech.launch.py reads this file
+# from the installed package. Change it and build again, or copy it, change the parameters that
+# your robot needs, and start with
 #   ros2 launch distil_whisper_ros speech.launch.py parameters_file:=/path/to/your.yaml
 /**:
   ros__parameters:

@@ -17,6 +17,8 @@ LOGGERS = {
     *(
         '_log',
         '_on_change',
+        '_on_notice',
+        'notice',
         'set_problem',
         'fail',
         'skip',

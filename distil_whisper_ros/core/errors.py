@@ -63,4 +63,8 @@ def cannot_start(error: Exception) -> str:
     reason = ' '.join(str(error).partition(', at /')[0].split())
     if 'log directory' in reason:
         reason += ': set ROS_LOG_DIR to a folder that this user may write to'
+    elif 'params file' in reason:
+        reason += ': compare it with config/speech.yaml'
+    elif 'log level' in reason:
+        reason += ': use debug, info, warn, error or fatal'
     return f'ROS cannot start: {reason}'

@@ -103,6 +103,8 @@ class ParameterSpec:
             example = ''
             if kind is float and type(value) is int:
                 example = f', with a decimal point: {value}.0'
+            elif kind is str:
+                example = f': quote it, as {quoted(value)}'
             raise SettingError(
                 f'{self.name} is {value!r}, but must be {names.get(kind, "a list of texts")}'
                 + example
@@ -124,6 +126,13 @@ class ParameterSpec:
                 raise SettingError(
                     f'{self.name} is {value}, but must be from {self.low} to {self.high}{unit}'
                 )
+
+
+def quoted(value: object) -> str:
+    """Return how to write a text that YAML reads as another value, as no and 2."""
+    if isinstance(value, bool):
+        return '"yes" or "on"' if value else '"no" or "off"'
+    return f'"{value}"'
 
 
 def spec_of(name: str, declared: 'Field[Any]') -> ParameterSpec:

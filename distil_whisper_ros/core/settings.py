@@ -54,6 +54,23 @@ class ModelSettings(ParameterGroup):
         'activations on a CPU.',
         choices=('auto', 'float32', 'float16', 'bfloat16', 'int8'),
     )
+    engine: str = model_parameter(
+        'auto',
+        'How to run the model. fast is the code of this package. transformers is slower, and '
+        'knows all architectures. auto uses fast where it knows the architecture.',
+        choices=('auto', 'fast', 'transformers'),
+    )
+    cuda_graph: bool = model_parameter(
+        True,
+        'Decode with a CUDA graph on a GPU, which is faster. The self-test in the warm-up '
+        'switches it off where its text differs.',
+    )
+    attention: str = model_parameter(
+        'auto',
+        'How to compute attention: sdpa is the fused kernels of PyTorch, math is plain products. '
+        'auto uses sdpa, or math where the self-test in the warm-up shows that sdpa fails.',
+        choices=('auto', 'sdpa', 'math'),
+    )
     language: str = parameter(
         '', 'Spoken language, as "en" or "german". Empty detects it. English models ignore it.'
     )
@@ -103,7 +120,9 @@ class ModelSettings(ParameterGroup):
         True, 'Add the time and the confidence of each word to speech/transcript.'
     )
     warm_up: bool = model_parameter(
-        True, 'Run the model twice while configuring, so that the first request is not slower.'
+        True,
+        'Run the model while configuring, so that the first request is not slower, and test '
+        'it with a spoken clip.',
     )
 
 
@@ -239,6 +258,10 @@ class HallucinationFilterSettings(ParameterGroup):
     min_evidence: float = parameter(
         -1.7, 'Reject a text with less evidence: log odds from word confidence and voice '
         'activity.', low=-100.0, high=100.0,
+    )  # fmt: skip
+    interjections: bool = parameter(
+        False, 'Accept a text of English interjections alone, as "uh" and "oh": Whisper hears '
+        'them in coughs.',
     )  # fmt: skip
     min_log_probability: float = parameter(
         -1.2, 'Where there is no evidence, since voice activity is unknown: reject a text with a '

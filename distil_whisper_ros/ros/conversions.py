@@ -109,11 +109,11 @@ def transcript_message(
 
 
 def segment_message(segment: values.Segment, lead: float) -> Segment:
-    """Return a Segment whose times count from `lead` seconds into the utterance."""
+    """Return a Segment whose times count from `lead` s into the utterance; none is below 0."""
     return Segment(
         text=segment.text,
-        start=segment.start - lead,
-        end=segment.end - lead,
+        start=max(0.0, segment.start - lead),
+        end=max(0.0, segment.end - lead),
         mean_log_probability=segment.mean_log_probability,
         no_speech_probability=segment.no_speech_probability,
         compression_ratio=segment.compression_ratio,
@@ -121,8 +121,8 @@ def segment_message(segment: values.Segment, lead: float) -> Segment:
         words=[
             Word(
                 text=word.text,
-                start=word.start - lead,
-                end=word.end - lead,
+                start=max(0.0, word.start - lead),
+                end=max(0.0, word.end - lead),
                 confidence=word.confidence,
             )
             for word in segment.words

@@ -26,7 +26,7 @@ class MicrophoneNode(Node):
     def __init__(self) -> None:
         """Declare the parameters, of which audio.* and microphone.* are used, and begin."""
         super().__init__('microphone')
-        self._own_parameters = Parameters(self, lambda kind: '')
+        self._own_parameters = Parameters(self, lambda kind: '', 'nothing is published')
         self._closing = threading.Event()
         self._source: AudioSource | None = None
         self._said = ''

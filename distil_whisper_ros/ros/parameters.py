@@ -21,16 +21,29 @@ from .log import printable
 
 # Set by rclpy and by the ROS launch system.
 NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
 NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
 class Parameters:
     """Declares the parameters on a node and returns the settings that they make."""
 
-    def __init__(self, node: Node, may_change: Callable[[TakesEffect], str]) -> None:
-        """`may_change` returns why a parameter of that kind cannot change now, or ''."""
+    def __init__(
+        self,
+        node: Node,
+        may_change: Callable[[TakesEffect], str],
+        consequence: str,
+        next_step: str = '',
+    ) -> None:
+        """`may_change` returns why a parameter of that kind cannot change now, or ''.
+
+        `consequence` says what a wrong value at the start does, and `next_step` what a person does
+        once the value is right, if anything.
+        """
         self._node = node
         self._may_change = may_change
+        self._consequence = consequence
+        self._next_step = next_step
         self._specs = {spec.name: spec for spec in parameter_specs()}
         self.problems: dict[str, str] = {}
         """Errors of the values given at the start, by name; `settings` raises them."""
@@ -59,10 +72,15 @@ class Parameters:
             check(spec, value, self._node)
         except SettingError as error:
             self.replaced.add(spec.name)
-            if spec.takes_effect is not TakesEffect.START:  # those can never change
+            if spec.takes_effect is TakesEffect.START:  # those can never change
+                default = repr(spec.default)
+                reason = (
+                    f'{error}; using the default {default}: restart the node with the right value'
+                )
+            else:
                 self.problems[spec.name] = str(error)
-            default = f'using the default {spec.default!r} until it is changed'
-            self._node.get_logger().error(printable(f'{error}; {default}'))
+                reason = f'{error}; {self._consequence} until it is set right'
+            self._node.get_logger().error(printable(reason))
             value = spec.default
         described = descriptor(spec)
         if isinstance(spec.default, list):
@@ -82,7 +100,10 @@ class Parameters:
     def settings(self) -> Settings:
         """Return the settings as they are now; raise a SettingError if one is wrong."""
         if self.problems:
-            raise SettingError('; '.join(self.problems.values()))
+            reasons = printable('; '.join(self.problems.values()), REASONS)
+            if self._next_step:
+                raise SettingError(f'{reasons}: set it right, then: {self._next_step}')
+            raise SettingError(reasons)
         values: dict[str, Any] = {
             name: self._node.get_parameter(name).value for name in self._specs
         }
@@ -97,7 +118,8 @@ class Parameters:
         for parameter in parameters:
             spec = self._specs.get(parameter.name)
             if spec is None:
-                prepared.append(parameter)
+                if not self._is_now(parameter):
+                    prepared.append(parameter)
                 continue
             value = lenient(spec, parameter.value)
             texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
@@ -109,6 +131,13 @@ class Parameters:
             same = value is parameter.value and kind is None
             prepared.append(parameter if same else Parameter(parameter.name, kind, value))
         return prepared
+
+    def _is_now(self, parameter: Parameter) -> bool:
+        """Return whether a parameter of rclpy has this value already; some are read-only."""
+        if not self._node.has_parameter(parameter.name):
+            return False
+        now = self._node.get_parameter(parameter.name)
+        return (now.type_, now.value) == (parameter.type_, parameter.value)
 
     def refusal(self, parameters: Iterable[Parameter]) -> SetParametersResult | None:
         """Return why a request to set parameters is refused, or None if it is not."""
@@ -133,11 +162,16 @@ class Parameters:
 
     def accepted(self, parameters: Iterable[Parameter]) -> None:
         """Forget the problems of parameters that were set, also of their former names."""
+        wrong = bool(self.problems)
         for parameter in parameters:
             self.problems.pop(parameter.name, None)
             for old, new in RENAMED.items():
                 if new == parameter.name:
                     self.problems.pop(old, None)
+        if wrong and not self.problems and self._next_step:
+            self._node.get_logger().info(
+                f'all parameters are right now; now run: {self._next_step}'
+            )
 
 
 def answer_every_type(node: Node) -> None:

@@ -99,7 +99,12 @@ class SpeechRecognizer(ManagedNode):
         # A parameter changes before all of them are read, or after.
         self._settings_lock = threading.RLock()
         self._mute_lock = threading.RLock()  # taken before the recognizer's own locks
-        self._declared = Parameters(self, self._may_change)
+        self._declared = Parameters(
+            self,
+            self._may_change,
+            'the node stays unconfigured',
+            f'ros2 lifecycle set {self.get_fully_qualified_name()} configure',
+        )
         self._outputs = Publishers(self)
         self._machine = StateMachine(self._on_state, self.on_failure)
         self._listen_action = ListenAction(self, self, lambda: self._machine.state)

@@ -9,6 +9,8 @@ Whisper was trained on subtitles, and invents some on silence, noise, hum and mu
 - Evidence: word confidence and voice activity, weighed together, and two facts about the text:
   Whisper hears exclamations ("Thank you!") in coughs, sneezes and cries, and a single right word
   has less confidence than a sentence.
+- Interjections: what Whisper hears in a cough is often "uh" or "oh", and the speaker did cough so,
+  with as much evidence as for a word. But it is no word for a robot.
 - Mean log probability, where voice activity is unknown: a text that the model itself doubts.
 - Compression ratio: a text that repeats itself (openai/whisper's `compression_ratio_threshold`),
   faster than a person can: "Stop! Stop! Stop!" has the speech for each of its words.
@@ -19,6 +21,7 @@ Whisper was trained on subtitles, and invents some on silence, noise, hum and mu
 from collections.abc import Sequence
 from dataclasses import replace
 import math
+import re
 
 from ..core.audio_format import FRAME_DURATION
 from ..core.settings import HallucinationFilterSettings, Settings
@@ -34,6 +37,10 @@ CONFIDENCE, ACTIVITY, ONE_WORD, EXCLAMATION, OFFSET = 2.0, 0.98, 2.07, -2.38, -0
 # Words in a second of speech up to which a repetition may have been said: ten "stop" have 2.5.
 # No word has so many letters as a loop within a word, "hahahaha".
 REPEATED_WORDS_PER_SECOND, LONGEST_WORD = 5.0, 40
+# "Uh-huh" and "mm-hmm" are answers. In other languages "um" and "er" are words.
+INTERJECTION = re.compile(
+    r'(a+h+|o+h+|u+h+|u+m+|u+h+m+|e+h+|e+r+m+|h+m+|m{2,}|h+[aeu]+h*|u+g+h+)', re.I
+)
 VOICED = 0.5  # probability from which a frame counts as speech
 LEAST_LOG_CONFIDENCE = -4.0  # below, a smaller one says nothing more
 MARGIN = 1e-3  # the log odds of a probability of 1 would be infinite
@@ -48,6 +55,8 @@ def rejection(
         return 'the model found no words in it'
     if not settings.enabled:
         return ''
+    if not settings.interjections and _is_interjections(hypothesis):
+        return 'it is a sound and no word (hallucination_filter.interjections is false)'
     if utterance.voiced < settings.min_speech:
         return (
             f'only {utterance.voiced:.2f} s of it sounds like speech '
@@ -57,6 +66,14 @@ def rejection(
         part_rejection(each, hypothesis, utterance, settings) for each in hypothesis.segments
     ]
     return reasons[0] if all(reasons) else ''
+
+
+def _is_interjections(hypothesis: Hypothesis) -> bool:
+    """Return whether an English text is "uh", "oh, oh" and the like."""
+    if hypothesis.language not in ('', 'en'):
+        return False
+    said = re.findall(r"\w[\w'’-]*", hypothesis.text)  # "uh-huh" is one word, and an answer
+    return all(INTERJECTION.fullmatch(each.rstrip('-')) for each in said)
 
 
 def part_rejection(

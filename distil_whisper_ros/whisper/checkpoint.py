@@ -32,17 +32,17 @@ from ..core.errors import HubUnreachableError, ModelError
 WANTED = ['*.json', '*.txt', 'model*.safetensors']
 # Copies of the same weights, and files left over from training, that some repositories hold.
 UNWANTED = ['*fp32*', 'onnx/*', '*/*']
-NEEDED = (
-    'config.json',
-    'generation_config.json',
-    'preprocessor_config.json',
-    'tokenizer_config.json',
-)
+NEEDED = ('config.json', 'tokenizer_config.json')
+PREPROCESSOR = 'preprocessor_config.json'
+# transformers 5 writes this one instead, in which the same values are one section.
+PROCESSOR, SECTION = 'processor_config.json', 'feature_extractor'
 # A tokenizer is one file, or these.
 TOKENIZER = 'tokenizer.json'
 TOKENIZER_PARTS = ('vocab.json', 'merges.txt')
 INDEX = 'model.safetensors.index.json'
 TURN_MODEL = 'smart-turn-v3.2-cpu.onnx'
+# Without it, or with an old one, the tokenizer tells what is needed: see generation_config.py.
+GENERATION = 'generation_config.json'
 FETCH = 'fetch the model again'
 
 Progress = Callable[[str, float], None]
@@ -241,6 +241,8 @@ def _check_files(folder: Path, name: str) -> None:
     for needed in NEEDED:
         if not (folder / needed).is_file():
             raise ModelError(f'{name} has no {needed}: it is not a complete Whisper model')
+    if not any((folder / each).is_file() for each in (PREPROCESSOR, PROCESSOR)):
+        raise ModelError(f'{name} has no {PREPROCESSOR}: it is not a complete Whisper model')
     if not (folder / TOKENIZER).is_file():
         missing = [part for part in TOKENIZER_PARTS if not (folder / part).is_file()]
         if missing:
@@ -256,14 +258,48 @@ def _check_files(folder: Path, name: str) -> None:
             f'{name} is not a Whisper model but {kind!r}: choose one such as '
             '"distil-whisper/distil-medium.en" or "openai/whisper-base"'
         )
-    for file, checks in CHECKS.items():
-        values = read_json(folder / file, name)
+    _check_values(folder, name)
+
+
+def _check_values(folder: Path, name: str) -> None:
+    file, extractor = feature_extractor_values(folder, name)
+    checked = {
+        'config.json': (read_json(folder / 'config.json', name), CONFIG_CHECKS),
+        GENERATION: generation_checks(folder, name),
+        file: (extractor, PREPROCESSOR_CHECKS),
+    }
+    for file, (values, checks) in checked.items():
         for key, (wanted, is_right) in checks.items():
             if not is_right(values.get(key)):
                 raise ModelError(
                     f'{name}: {file} cannot be used: {key} is {_short(repr(values.get(key)))}, '
                     f'but must be {wanted}; {FETCH}'
                 )
+
+
+def feature_extractor_values(folder: Path, name: str) -> tuple[str, dict[str, Any]]:
+    """Return the file that describes the features, and the values in it; raise a ModelError."""
+    if (folder / PREPROCESSOR).is_file():
+        return PREPROCESSOR, read_json(folder / PREPROCESSOR, name)
+    values = read_json(folder / PROCESSOR, name).get(SECTION)
+    if not isinstance(values, dict):
+        raise ModelError(
+            f'{name} has no {PREPROCESSOR}, and {PROCESSOR} has no {SECTION}: it is not a '
+            'complete Whisper model'
+        )
+    return PROCESSOR, values
+
+
+def generation_values(folder: Path, name: str) -> dict[str, Any]:
+    """Return the values in generation_config.json; empty without that file."""
+    path = folder / GENERATION
+    return read_json(path, name) if path.is_file() else {}
+
+
+def generation_checks(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, 'Check']]:
+    """Return the values in generation_config.json, and the checks of those that it has."""
+    values = generation_values(folder, name)
+    return values, {key: check for key, check in GENERATION_CHECKS.items() if key in values}
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:
@@ -325,24 +361,24 @@ CONFIG_COUNTS = (
     'max_source_positions',
     'max_target_positions',
 )
-CHECKS: dict[str, dict[str, Check]] = {
-    'config.json': dict.fromkeys(CONFIG_COUNTS, COUNT),
-    'generation_config.json': {
-        'decoder_start_token_id': TOKEN,
-        'no_timestamps_token_id': TOKEN,
-        'eos_token_id': ('the number of a token', _is_end),
-        'suppress_tokens': TOKENS,
-        'begin_suppress_tokens': TOKENS,
-        'lang_to_id': TOKEN_TABLE,
-        'task_to_id': TOKEN_TABLE,
-        'alignment_heads': ('a list of pairs of layer and head', _are_pairs),
-    },
-    'preprocessor_config.json': {
-        'feature_size': COUNT,
-        'hop_length': COUNT,
-        'n_fft': COUNT,
-        'sampling_rate': ('16000', lambda value: value in (None, 16_000)),
-    },
+CONFIG_CHECKS: dict[str, Check] = dict.fromkeys(CONFIG_COUNTS, COUNT)
+GENERATION_CHECKS: dict[str, Check] = {
+    'decoder_start_token_id': TOKEN,
+    'no_timestamps_token_id': TOKEN,
+    'prev_sot_token_id': TOKEN,
+    'eos_token_id': ('the number of a token', _is_end),
+    'is_multilingual': ('true or false', lambda value: isinstance(value, bool)),
+    'suppress_tokens': TOKENS,
+    'begin_suppress_tokens': TOKENS,
+    'lang_to_id': TOKEN_TABLE,
+    'task_to_id': TOKEN_TABLE,
+    'alignment_heads': ('a list of pairs of layer and head', _are_pairs),
+}
+PREPROCESSOR_CHECKS: dict[str, Check] = {
+    'feature_size': COUNT,
+    'hop_length': COUNT,
+    'n_fft': COUNT,
+    'sampling_rate': ('16000', lambda value: value in (None, 16_000)),
 }
 
 

@@ -9,18 +9,31 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from .attention import Heads
+from .attention import Attention, fused_attention, Heads
 from .quantization import fused_linear
+
+# As in transformers: float16 ends at 65504, and large models come near it between layers.
+LARGEST = torch.finfo(torch.float16).max - 1000
 
 
 class Encoder:
     """Encode with the weights of a WhisperForConditionalGeneration."""
 
-    def __init__(self, model: Any, int8: bool) -> None:
-        """Take the weights of `model`; with `int8`, quantize its linear layers."""
+    def __init__(
+        self,
+        model: Any,
+        int8: bool,
+        attention: Attention = fused_attention,
+        release: bool = False,
+    ) -> None:
+        """Take the weights of `model`; with `int8`, quantize its linear layers.
+
+        With `release` too, the encoder of `model` loses these weights, and cannot be used.
+        """
+        self.attention = attention
         encoder = model.get_encoder()
         self._encoder = encoder
-        self._layers = [_Layer(layer, int8) for layer in encoder.layers]
+        self._layers = [_Layer(layer, int8, release) for layer in encoder.layers]
         self._positions = encoder.embed_positions.weight
 
     def __call__(self, features: torch.Tensor) -> torch.Tensor:
@@ -33,25 +46,28 @@ class Encoder:
         x = functional.gelu(self._encoder.conv2(x)).transpose(1, 2)
         x = x + self._positions[: x.shape[1]]
         for layer in self._layers:
-            x = layer(x)
+            x = layer(x, self.attention)
+            if x.dtype == torch.float16:
+                x = x.clamp(-LARGEST, LARGEST)
         return self._encoder.layer_norm(x)
 
 
 class _Layer:
     """One layer of the encoder."""
 
-    def __init__(self, layer: Any, int8: bool) -> None:
+    def __init__(self, layer: Any, int8: bool, release: bool) -> None:
         attention = layer.self_attn
         self._heads = Heads(attention)
-        self._qkv = fused_linear((attention.q_proj, attention.k_proj, attention.v_proj), int8)
-        self._out = fused_linear((attention.out_proj,), int8)
-        self._fc1, self._fc2 = fused_linear((layer.fc1,), int8), fused_linear((layer.fc2,), int8)
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._qkv = fused_linear(projections, int8, release)
+        self._out = fused_linear((attention.out_proj,), int8, release)
+        self._fc1 = fused_linear((layer.fc1,), int8, release)
+        self._fc2 = fused_linear((layer.fc2,), int8, release)
         self._attention_norm = layer.self_attn_layer_norm
         self._final_norm = layer.final_layer_norm
         self._activation = layer.activation_fn
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, attention: Attention) -> torch.Tensor:
         query, key, value = self._heads.split(self._qkv(self._attention_norm(x)), 3)
-        attention = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self._out(self._heads.join(attention))
+        x = x + self._out(self._heads.join(attention(query, key, value)))
         return x + self._fc2(self._activation(self._fc1(self._final_norm(x))))

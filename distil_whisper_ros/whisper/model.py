@@ -9,25 +9,42 @@ the pipeline drops. The card leaves the beam width to the pipeline, whose defaul
 Works with transformers 4.46 and newer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, AutoTokenizer
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModelForSpeechSeq2Seq,
+    AutoTokenizer,
+    WhisperFeatureExtractor,
+)
 
-from ..core.audio_format import SAMPLE_RATE, Samples
+from ..core.audio_format import Samples
 from ..core.errors import ModelError
 from ..core.scheduler import JobContext
+from ..core.settings import ModelSettings
+from .attention import ATTENTION
 from .audio_context import FULL_CONTEXT
-from .checkpoint import FETCH, weight_files
+from .checkpoint import (
+    feature_extractor_values,
+    FETCH,
+    generation_values,
+    PREPROCESSOR,
+    PROCESSOR,
+    weight_files,
+)
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
 from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
+from .device import is_out_of_memory
 from .encoder import Encoder
+from .features import LogMel
+from .generation_config import complete_generation_config
 from .quantization import has_full_int8
 from .special_tokens import check_prompt, SpecialTokens
 
@@ -42,27 +59,53 @@ class Whisper:
     """A Whisper checkpoint, its encoder and its decoders."""
 
     def __init__(
-        self, folder: Path, name: str, device: torch.device, dtype: torch.dtype, int8: bool
+        self,
+        folder: Path,
+        settings: ModelSettings,
+        device: torch.device,
+        dtype: torch.dtype,
+        int8: bool,
+        on_notice: Callable[[str], None] = lambda notice: None,
     ) -> None:
         """Load a checkpoint from its folder.
 
-        `name` names the model in messages. With `int8`, for a CPU, linear layers are quantized.
-        Raises ModelError if the files do not make a usable Whisper.
+        `settings.id` names the model in messages; `on_notice` is called with a sentence if a way
+        of decoding does not work. With `int8`, for a CPU, linear layers are quantized. Raises
+        ModelError if the files do not make a usable Whisper.
         """
+        name = settings.id
+        self._on_notice = on_notice
         self._int8 = int8
         self.device, self.dtype = device, dtype
-        self.feature_extractor = _load_part(AutoFeatureExtractor, folder, name)
-        self.tokenizer = _load_part(AutoTokenizer, folder, name)
-        self.model = model = load_weights(folder, name, device, dtype)
-        self.special_tokens = SpecialTokens.of(model.generation_config)
+        self.feature_extractor = _load_feature_extractor(folder, name)
+        self.tokenizer = _load_part('tokenizer.json', AutoTokenizer, folder, name)
+        self.model = model = load_weights(folder, name, device, dtype, settings.attention)
+        complete_generation_config(
+            model.generation_config,
+            generation_values(folder, name),
+            self.tokenizer,
+            model.config.vocab_size,
+            name,
+        )
+        self._log_mel = LogMel(self.feature_extractor, device)
+        self.special_tokens = SpecialTokens.of(model.generation_config, self.tokenizer)
         self._check_consistent(name)
         heads = alignment_heads(model)
         self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
         self.greedy = self.encoder = self.speculative = self.cuda_graph = None
-        if GreedyDecoder.supports(model):
-            self.encoder = Encoder(model, int8 and has_full_int8())
-            self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8)
-            if device.type == 'cuda':
+        self._attention = settings.attention
+        if settings.engine == 'fast' and not GreedyDecoder.supports(model):
+            raise ModelError(
+                f"model.engine is 'fast', but it does not know the architecture of {name}: set it "
+                'to auto'
+            )
+        if settings.engine != 'transformers' and GreedyDecoder.supports(model):
+            attention = ATTENTION[settings.attention]
+            # An assistant's encoder is compared with that of the model; nothing else needs it.
+            release = not settings.assistant
+            self.encoder = Encoder(model, int8 and has_full_int8(), attention, release)
+            self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8, attention)
+            if device.type == 'cuda' and settings.cuda_graph:
                 self.cuda_graph = CudaGraphDecoder(self.greedy)
 
     def _check_consistent(self, name: str) -> None:
@@ -86,9 +129,9 @@ class Whisper:
                 )
         if self.feature_extractor.feature_size != config.num_mel_bins:
             raise ModelError(
-                f'{name}: preprocessor_config.json has feature_size '
-                f'{self.feature_extractor.feature_size}, but the model needs '
-                f'{config.num_mel_bins}; {FETCH}'
+                f'{name}: the features do not fit the model: {PREPROCESSOR} (or {PROCESSOR}) has '
+                f'feature_size {self.feature_extractor.feature_size}, but config.json has '
+                f'num_mel_bins {config.num_mel_bins}; {FETCH}'
             )
         named = {
             '<|startoftranscript|>': special.start,
@@ -111,8 +154,23 @@ class Whisper:
         assistant = load_weights(folder, name, self.device, self.dtype)
         check_assistant(self.model, assistant, name, model_name)
         if self.greedy is not None:
-            decoder = GreedyDecoder(assistant, self.special_tokens, {}, self._int8)
+            attention = self.greedy.attention
+            decoder = GreedyDecoder(assistant, self.special_tokens, {}, self._int8, attention)
             self.speculative = SpeculativeDecoder(self.greedy, decoder)
+            self.cuda_graph = None
+
+    @property
+    def may_change_attention(self) -> bool:
+        """Whether the fused attention is to be tested, and not used where it is wrong."""
+        on_gpu = self.device.type != 'cpu'
+        return on_gpu and self._attention == 'auto' and self.encoder is not None
+
+    def use_attention(self, kind: str) -> None:
+        """Compute attention by this value of `model.attention` from now on."""
+        decoders = [self.greedy, self.speculative and self.speculative.assistant]
+        for part in (self.encoder, *decoders):
+            if part is not None:
+                part.attention = ATTENTION[kind]
 
     @property
     def d_model(self) -> int:
@@ -129,13 +187,7 @@ class Whisper:
 
         Each clip is padded or cut to `audio_context` samples.
         """
-        return self.feature_extractor(
-            list(batch),
-            sampling_rate=SAMPLE_RATE,
-            return_tensors='pt',
-            padding='max_length',
-            max_length=audio_context,
-        ).input_features.to(self.device, self.dtype)
+        return self._log_mel(batch, audio_context).to(self.dtype)
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """Return the encoder states, shape (batch, positions, d_model)."""
@@ -158,7 +210,19 @@ class Whisper:
             return self.transformers_decoder.decode(states, options, context)
         if self.speculative is not None and len(states) == 1:
             return self.speculative.decode(states, options, context)
-        return (self.cuda_graph or self.greedy).decode(states, options, context)
+        if self.cuda_graph is not None and len(states) == 1:
+            try:
+                return self.cuda_graph.decode(states, options, context)
+            except RuntimeError as error:
+                reason = _line(error)
+            # Behind the handler, so that the memory of the graph is free for the next try.
+            self.cuda_graph = None
+            torch.cuda.empty_cache()
+            self._on_notice(
+                f'decoding with a CUDA graph failed ({reason}): it is switched off, and decoding '
+                'is slower'
+            )
+        return self.greedy.decode(states, options, context)
 
     def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
         """Return the probability of each language by its code, for each row of encoder states."""
@@ -189,17 +253,21 @@ class Whisper:
         return [first, *rest[-self.prompt_limit :]]
 
 
-FILES = {AutoFeatureExtractor: 'preprocessor_config.json', AutoTokenizer: 'tokenizer.json'}
+def _load_feature_extractor(folder: Path, name: str) -> Any:
+    """Load the feature extractor from either of the files that describe it."""
+    file, values = feature_extractor_values(folder, name)
+    if file == PREPROCESSOR:
+        return _load_part(file, AutoFeatureExtractor, folder, name)
+    return WhisperFeatureExtractor.from_dict(values)  # transformers before 5 cannot read the file
 
 
-def _load_part(kind: Any, folder: Path, name: str) -> Any:
+def _load_part(file: str, kind: Any, folder: Path, name: str) -> Any:
     """Load a tokenizer or feature extractor; raise a ModelError that names its file."""
     try:
         return kind.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # the libraries raise their own, and bare Exception
         raise ModelError(
-            f'{name}: {FILES[kind]} cannot be used ({type(error).__name__}: {_line(error)}); '
-            f'{FETCH}'
+            f'{name}: {file} cannot be used ({type(error).__name__}: {_line(error)}); {FETCH}'
         ) from error
 
 
@@ -208,26 +276,30 @@ def _line(error: Exception) -> str:
     return lines[0] if lines else 'no message'
 
 
-def load_weights(folder: Path, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+def load_weights(
+    folder: Path, name: str, device: torch.device, dtype: torch.dtype, attention: str = 'auto'
+) -> Any:
     """Load the weights of a checkpoint as a WhisperForConditionalGeneration.
 
+    `attention` is `model.attention`, for what transformers computes.
     Raises ModelError if weights are missing, have another shape, or are not finite.
     """
     # transformers 4.56 renamed the argument.
     version = tuple(int(part) for part in transformers.__version__.split('.')[:2])
     precision = {'dtype' if version >= (4, 56) else 'torch_dtype': dtype}
     files = ', '.join(path.name for path in weight_files(folder))
+    options = {
+        'local_files_only': True,
+        'use_safetensors': True,
+        'low_cpu_mem_usage': True,
+        'output_loading_info': True,
+        'attn_implementation': 'eager' if attention == 'math' else 'sdpa',
+        **precision,
+    }
     try:
-        model, info = AutoModelForSpeechSeq2Seq.from_pretrained(
-            folder,
-            local_files_only=True,
-            use_safetensors=True,
-            low_cpu_mem_usage=True,
-            output_loading_info=True,
-            **precision,
-        )
+        model, info = _from_pretrained(folder, device, options)
     except RuntimeError as error:
-        if 'size' not in str(error) or 'memory' in str(error):
+        if 'size' not in str(error) or is_out_of_memory(error):
             raise
         raise ModelError(
             f'{name}: config.json and {files} do not belong together: the weights have other '
@@ -239,10 +311,28 @@ def load_weights(folder: Path, name: str, device: torch.device, dtype: torch.dty
     model = model.to(device).eval()
     with torch.inference_mode():
         for key, weight in model.named_parameters():
-            if not bool(torch.isfinite(weight).all()):
+            least, most = weight.aminmax()  # both are NaN if a value is; isfinite makes copies
+            if not (bool(torch.isfinite(least)) and bool(torch.isfinite(most))):
                 cure = FETCH if dtype == torch.float32 else f'{FETCH}, or try model.dtype float32'
                 raise ModelError(f'{name}: {key} has values that are not finite: {cure}')
     return model
+
+
+def _from_pretrained(folder: Path, device: torch.device, options: dict[str, Any]) -> Any:
+    """Load a model and the information of loading; onto a GPU without a copy in between.
+
+    CPU and GPU of a Jetson share their memory, where a copy is twice the weights.
+    """
+    if device.type == 'cuda':
+        try:
+            return AutoModelForSpeechSeq2Seq.from_pretrained(
+                folder, device_map={'': device}, **options
+            )
+        except Exception:  # noqa: S110
+            # transformers 5 hides the reason, such as full memory: the other way tells it.
+            pass
+        torch.cuda.empty_cache()
+    return AutoModelForSpeechSeq2Seq.from_pretrained(folder, **options)
 
 
 def _is_tied(model: Any) -> bool:

@@ -31,26 +31,35 @@ def has_full_int8() -> bool:
     return platform.machine().lower() not in ('x86_64', 'amd64') or vnni()
 
 
-def fused_linear(layers: Sequence[Any], int8: bool) -> Linear:
+def fused_linear(layers: Sequence[Any], int8: bool, release: bool = False) -> Linear:
     """Return one linear function with the stacked weights and biases of linear layers.
 
-    It maps (..., inputs) to (..., sum of the layers' outputs).
+    It maps (..., inputs) to (..., sum of the layers' outputs). There is one copy of the weights:
+    those of the layers become parts of the stacked ones. With `release` and int8 the layers lose
+    their weights, and cannot be used any more.
     """
-    weight, bias = layers[0].weight, layers[0].bias
+    weight, bias = layers[0].weight.detach(), layers[0].bias
     if len(layers) > 1:
-        weight = torch.cat([layer.weight for layer in layers])
+        weight = torch.cat([layer.weight.detach() for layer in layers])
+        if not int8:
+            for layer, part in zip(layers, weight.chunk(len(layers))):
+                layer.weight.data = part
         zero = weight.new_zeros(len(weight) // len(layers))
         bias = torch.cat([zero if layer.bias is None else layer.bias for layer in layers])
     if not int8:
         return lambda x: functional.linear(x, weight, bias)
     packed, reduced = pack(weight, bias), not has_full_int8()
+    if release:
+        for layer in layers:
+            layer.weight.data = layer.weight.new_empty(0)
     return lambda x: torch.ops.quantized.linear_dynamic(x, packed, reduce_range=reduced)
 
 
 def pack(weight: torch.Tensor, bias: torch.Tensor | None) -> Any:
     """Quantize a weight, shape (outputs, inputs), and pack it for PyTorch's int8 kernels."""
     weight = weight.detach().float()
-    scales = (weight.abs().amax(1) / 127).clamp_min(1e-8).double()
+    low, high = weight.aminmax(dim=1)  # absolute values would be another copy
+    scales = (torch.maximum(-low, high) / 127).clamp_min(1e-8).double()
     zeros = torch.zeros(len(scales), dtype=torch.int64)
     with warnings.catch_warnings():
         # PyTorch announces a successor that does not have these kernels yet.

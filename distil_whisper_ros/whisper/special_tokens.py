@@ -17,17 +17,19 @@ class SpecialTokens:
 
     start: int
     end: int
-    """End of the text. Each token from this one on is special; text has smaller ids."""
+    """End of the text. Text has smaller ids; from this one on, only `added` tokens are text."""
     no_speech: int
     no_timestamps: int
     languages: dict[str, int]
     """By language code; empty for an English model."""
     tasks: dict[str, int]
     """transcribe and translate; empty for an English model."""
+    added: frozenset[int] = frozenset()
+    """Words that a fine-tune added behind the special tokens."""
 
     @classmethod
-    def of(cls, generation: Any) -> 'SpecialTokens':
-        """Read the special tokens from a model's generation config."""
+    def of(cls, generation: Any, tokenizer: Any) -> 'SpecialTokens':
+        """Read the special tokens from a model's generation config and its tokenizer."""
         no_timestamps = generation.no_timestamps_token_id
         multilingual = getattr(generation, 'is_multilingual', False)
         languages = getattr(generation, 'lang_to_id', None) if multilingual else None
@@ -39,6 +41,11 @@ class SpecialTokens:
             no_timestamps=no_timestamps,
             languages={name.strip('<|>'): token for name, token in (languages or {}).items()},
             tasks=getattr(generation, 'task_to_id', None) or {},
+            added=frozenset(
+                index
+                for index, token in tokenizer.added_tokens_decoder.items()
+                if not (token.special or str(token).startswith(MARK))  # timestamps are not special
+            ),
         )
 
     def language(self, requested: str) -> str:
@@ -94,7 +101,9 @@ class SpecialTokens:
 
     def text_positions(self, tokens: Sequence[int]) -> list[int]:
         """Return the indices of the tokens that are text, not special tokens."""
-        return [index for index, token in enumerate(tokens) if token < self.end]
+        return [
+            index for index, token in enumerate(tokens) if token < self.end or token in self.added
+        ]
 
 
 def _code(language: str) -> str:

@@ -3,7 +3,8 @@
 import os
 import subprocess
 
-from robot import executable, isolation, MODEL, VirtualMicrophone
+from lifecycle_msgs.msg import Transition
+from robot import Client, executable, isolation, MODEL, RecognizerProcess, VirtualMicrophone
 
 
 def doctor(*words: str, **environment: str):
@@ -19,6 +20,7 @@ def doctor(*words: str, **environment: str):
 def test_everything_works():
     with VirtualMicrophone(noise=-40) as room:
         done = doctor('--model', str(MODEL), **room.environment)
+    assert 'no speech_recognizer runs on this machine or in the network' in done.stdout
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'everything works' in done.stdout
     assert 'FIX' not in done.stdout
@@ -37,6 +39,23 @@ def test_each_problem_has_a_remedy(tmp_path):
     assert 'Traceback' not in done.stderr
     assert 'problems found, see the lines marked FIX' in done.stdout
     assert '\x1b' not in done.stdout
+
+
+def test_it_checks_the_model_of_the_node_that_runs():
+    surroundings = isolation()
+    arguments = ('-r', '__ns:=/robot1')
+    with RecognizerProcess(surroundings, *arguments, autostart=False, model__id='/nowhere'):
+        with Client(surroundings, namespace='robot1') as client:
+            client.wait_state('unconfigured')
+            done = doctor(**surroundings)
+            assert 'ok   /robot1/speech_recognizer runs' in done.stdout
+            assert 'FIX  /robot1/speech_recognizer: model.id is the folder' in done.stdout
+            assert client.set_parameter('model.id', str(MODEL)) == ''
+            client.change_state(Transition.TRANSITION_CONFIGURE)
+            done = doctor(**surroundings)
+            loaded = f'ok   /robot1/speech_recognizer has loaded the model {MODEL}'
+            assert loaded in done.stdout
+            assert 'distil-medium' not in done.stdout
 
 
 def test_a_microphone_that_is_muted():

@@ -16,8 +16,14 @@ from rclpy.node import Node
 from robot import isolation, RATE, wait_for
 from std_srvs.srv import Trigger
 
-from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Transcript, Utterance
-from distil_whisper_ros.ros.conversions import after, by_clock, stamp, transcript_message
+from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Transcript, Utterance, Word
+from distil_whisper_ros.ros.conversions import (
+    after,
+    by_clock,
+    segment_message,
+    stamp,
+    transcript_message,
+)
 from distil_whisper_ros.ros.deferred import create_deferred_service, Later
 from distil_whisper_ros.ros.log import printable
 from distil_whisper_ros.ros.services import fail
@@ -131,6 +137,14 @@ def test_a_transcript_names_its_times_and_its_model():
     assert (message.model, message.device) == ('tiny', 'cpu')
     heard = transcript_message(transcript, after(begin), 'microphone', 'tiny', 'cpu', 3.0)
     assert heard.latency == 2.0
+
+
+def test_no_word_starts_before_the_speech():
+    words = (Word('go', 0.249999, 0.5, 0.9), Word('on', 0.1, 0.2, 0.9))
+    segment = Segment('go on', 0.2, 1.0, -0.1, 0.0, 1.0, words=words)
+    message = segment_message(segment, 0.25)
+    assert (message.start, message.end) == (0.0, 0.75)
+    assert [(word.start, word.end) for word in message.words] == [(0.0, 0.25), (0.0, 0.0)]
 
 
 def test_text_from_outside_is_one_safe_line():

@@ -4,7 +4,13 @@ from lifecycle_msgs.msg import Transition
 import pytest
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterType, ParameterValue
-from rcl_interfaces.srv import DescribeParameters, SetParameters, SetParametersAtomically
+from rcl_interfaces.srv import (
+    DescribeParameters,
+    GetParameters,
+    ListParameters,
+    SetParameters,
+    SetParametersAtomically,
+)
 from rclpy.parameter import Parameter
 from robot import goforward, MODEL, RATE, robot, wait_for
 import soundfile
@@ -82,6 +88,35 @@ def test_the_value_that_a_parameter_has_is_always_accepted(idle):
         assert client.set_parameter(name, value) == '', name
 
 
+def test_what_the_node_dumps_can_be_loaded_again(idle):
+    client, _ = idle
+    service = 'speech_recognizer/list_parameters'
+    names = client.call(ListParameters, service, ListParameters.Request()).result.names
+    request = GetParameters.Request(names=names)
+    values = client.call(GetParameters, 'speech_recognizer/get_parameters', request).values
+    pairs = zip(names, values, strict=True)
+    same = [ParameterMessage(name=name, value=value) for name, value in pairs]
+    service = 'speech_recognizer/set_parameters'
+    answer = client.call(SetParameters, service, SetParameters.Request(parameters=same))
+    assert len(same) > 60
+    assert [result.reason for result in answer.results if not result.successful] == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'text'),
+    [
+        ('model.language', False, '"no"'),
+        ('microphone.device', 2, '"2"'),
+        ('model.id', 1.5, '"1.5"'),
+    ],
+)
+def test_a_text_that_yaml_reads_as_something_else_is_to_be_quoted(idle, name, value, text):
+    client, _ = idle
+    answer = client.set_parameter(name, value)
+    assert f'{name} is {value!r}, but must be a text: quote it, as ' in answer
+    assert text in answer
+
+
 def test_a_list_is_a_list_of_texts_for_tools(idle):
     client, _ = idle
     names = ['commands.phrases', 'model.hotwords', 'self_speech.topics', 'self_speech.actions']
@@ -104,10 +139,18 @@ def test_former_and_wrong_names_at_the_start(recording):
     with robot(**recording, **wrong) as (client, process):
         client.wait_state('error')
         detail = client.states[-1].detail
+        assert detail.endswith(
+            ': set it right, then: ros2 lifecycle set /speech_recognizer configure'
+        )
+        assert 'using the default' not in process.log()
+        assert 'the node stays unconfigured' in process.log()
         assert 'model.beams is now called model.beam_width' in detail
         assert "self_speech.topics has the name 'a b'" in detail
         assert client.set_parameter('model.beam_width', 2) == ''
+        assert 'all parameters are right now' not in process.log()
         assert client.set_parameter('self_speech.topics', ['robot/speaks']) == ''
+        command = 'now run: ros2 lifecycle set /speech_recognizer configure'
+        wait_for(lambda: command in process.log(), 5, 'the line that says what comes next')
         assert client.change_state(Transition.TRANSITION_CONFIGURE)
         assert client.change_state(Transition.TRANSITION_ACTIVATE)
         # The model cannot change now, and a transcript names the one that is loaded.

@@ -39,6 +39,16 @@ def test_the_doctor_names_it_and_goes_on():
     assert 'ROS cannot start: ' in run.stdout and 'ROS_LOG_DIR' in run.stdout
 
 
+def test_a_malformed_file_and_a_wrong_level_have_a_remedy(tmp_path):
+    path = tmp_path / 'robot.yaml'
+    path.write_text('/**:\n  model: [a\n')
+    run = start('speech_recognizer', '--ros-args', '--params-file', str(path))
+    check(run, f"'--params-file {path}'", 1)
+    assert 'compare it with config/speech.yaml' in run.stderr
+    run = start('speech_recognizer', '--ros-args', '--log-level', 'loud')
+    check(run, 'use debug, info, warn, error or fatal', 1)
+
+
 @pytest.mark.parametrize('name', ['speech_recognizer', 'microphone'])
 @pytest.mark.parametrize(
     'arguments',

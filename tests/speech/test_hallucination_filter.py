@@ -58,6 +58,23 @@ def test_each_sign(given, heard, reason):
         assert rejection(given, heard, HallucinationFilterSettings(enabled=False)) == ''
 
 
+@pytest.mark.parametrize('text', ['uh', 'Oh', 'AHH', 'Oh, oh!', 'Hmm.', 'Um... uh', 'Huh?', 'eh'])
+def test_a_cough_is_no_word(text):
+    found = rejection(hypothesis(text), utterance(), DEFAULT)
+    assert 'hallucination_filter.interjections is false' in found
+    assert rejection(hypothesis(text), utterance(), replace(DEFAULT, interjections=True)) == ''
+
+
+@pytest.mark.parametrize('text', ['Uh-huh.', 'Mm-hmm', 'oh no', 'a', 'M', 'hello', 'ham', 'Ohm'])
+def test_what_begins_like_a_cough_is_a_word(text):
+    assert rejection(hypothesis(text), utterance(), DEFAULT) == ''
+
+
+def test_interjections_of_one_language_are_words_of_another():
+    portuguese = replace(hypothesis('um'), language='pt')  # "one"
+    assert rejection(portuguese, utterance(), DEFAULT) == ''
+
+
 def test_only_accepted_segments_remain():
     good, bad = hypothesis().segments[0], hypothesis(probability=-3.0).segments[0]
     both = Hypothesis((bad, good))

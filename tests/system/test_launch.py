@@ -22,19 +22,13 @@ def description(name: str):
     return module.generate_launch_description()
 
 
-def entities(name: str, **arguments: str):
-    """Return the actions that the launch file makes with these arguments."""
-    context = launch.LaunchContext()
-    found = []
-    for entity in description(name).entities:
-        if isinstance(entity, launch.actions.DeclareLaunchArgument):
-            value = arguments.get(entity.name)
-            context.launch_configurations[entity.name] = (
-                value if value is not None else entity.default_value[0].text
-            )
-        elif isinstance(entity, launch.actions.OpaqueFunction):
-            found += entity.execute(context) or []
-    return found
+def context(name: str, **arguments: str):
+    """Return a context with the arguments of a launch file."""
+    result = launch.LaunchContext()
+    for argument in description(name).get_launch_arguments():
+        value = arguments.get(argument.name, argument.default_value[0].text)
+        result.launch_configurations[argument.name] = value
+    return result
 
 
 @pytest.mark.parametrize('path', sorted(LAUNCH.glob('*.launch.py')), ids=lambda p: p.name)
@@ -44,12 +38,58 @@ def test_every_argument_is_described(path):
     assert all(argument.description for argument in arguments)
 
 
-def test_one_node_is_started():
+def test_the_node_is_visible_before_the_launch():
     from launch_ros.actions import LifecycleNode
 
-    (node,) = entities('speech.launch.py', model='/models/tiny.en', namespace='robot1')
-    assert isinstance(node, LifecycleNode)
-    assert node.node_executable == 'speech_recognizer'
+    nodes = [e for e in description('speech.launch.py').entities if isinstance(e, LifecycleNode)]
+    assert [node.node_executable for node in nodes] == ['speech_recognizer']
+
+
+def test_the_file_of_the_package_comes_first_then_the_users_then_arguments(tmp_path):
+    from launch_ros.actions import LifecycleNode
+    import yaml
+
+    (node,) = (e for e in description('speech.launch.py').entities if isinstance(e, LifecycleNode))
+    arguments = {'parameters_file': '/robot.yaml', 'model': '123', 'namespace': 'r1'}
+    here = context('speech.launch.py', **arguments)
+    # launch_ros has no public name for the parameters of a node.
+    files = [str(file.evaluate(here)) for file in vars(node)['_Node__parameters']]
+    assert files[0].endswith('share/distil_whisper_ros/config/speech.yaml')
+    assert files[1] == '/robot.yaml'
+    rules = yaml.safe_load(Path(files[2]).read_text())
+    assert rules == {'/r1/speech_recognizer': {'ros__parameters': {'model.id': '123'}}}
+    Path(files[2]).unlink()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'reason'),
+    [
+        ({'log_level': 'loud'}, "log_level is 'loud', but must be one of: debug"),
+        ({'log_level': 'rcl:=loud'}, "log_level is 'rcl:=loud', but must be one of: debug"),
+        ({'autostart': 'maybe'}, "autostart is 'maybe', but must be true or false"),
+        ({'parameters_file': '/nowhere'}, "parameters_file is '/nowhere', which cannot be read"),
+        ({'parameters_file': '{path}'}, 'which has no "ros__parameters:"'),
+        ({'parameters_file': '{path}', 'text': 'x: [a'}, 'which is not YAML: while parsing'),
+        ({'parameters_file': '{path}', 'text': 'a: {ros__parameters: {}}'}, ''),
+        ({'log_level': 'speech_recognizer:=debug', 'use_sim_time': 'True'}, ''),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line(arguments, reason, tmp_path):
+    path = tmp_path / 'robot.yaml'
+    path.write_text(arguments.pop('text', 'speech_recognizer: 1'))
+    given = {name: value.format(path=path) for name, value in arguments.items()}
+    (check,) = (
+        e
+        for e in description('speech.launch.py').entities
+        if isinstance(e, launch.actions.OpaqueFunction)
+    )
+    if not reason:
+        check.execute(context('speech.launch.py', **given))
+        return
+    with pytest.raises(ValueError) as error:
+        check.execute(context('speech.launch.py', **given))
+    assert reason in str(error.value)
+    assert '\n' not in str(error.value)
 
 
 RUN = """
@@ -108,6 +148,8 @@ def parameters(tmp_path):
     path.write_text(
         '/**:\n  ros__parameters:\n    audio:\n      source: file\n'
         f'      file: {tmp_path}/goforward.wav\n'
+        'speech_recognizer:\n  ros__parameters:\n    utterance.end_silence: 0.75\n'
+        '    microphone.device: USB\n'
     )
     return path
 
@@ -116,20 +158,33 @@ def test_speech_launch_gives_a_listening_node_and_ends_cleanly(launched, paramet
     import signal
 
     from robot import Client, MODEL
+    from std_srvs.srv import Trigger
 
     environment, process, log = launched(
-        'speech.launch.py', f'model:={MODEL}', f'parameters_file:={parameters}', 'device:=cpu'
+        'speech.launch.py',
+        f'model:={MODEL}',
+        f'parameters_file:={parameters}',
+        'device:=cpu',
+        'microphone:=2',
     )
     with Client(environment) as client:
         client.wait_state('ready')
         assert client.trigger('record').message == 'Go forward 10 meters.'
         assert client.get_parameter('model.device').string_value == 'cpu'
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+        # Not a number, and more than the file's entry for just this node.
+        assert client.get_parameter('microphone.device').string_value == '2'
+        assert client.get_parameter('utterance.end_silence').double_value == 0.75
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        # Others see at once that it is gone.
+        service = client.node.create_client(Trigger, 'speech/record')
+        assert not service.wait_for_service(1.0)
+        assert client.node.count_publishers('speech/text') == 0
     log.seek(0)
     text = log.read()
     assert 'process has finished cleanly' in text
     assert 'Traceback' not in text
+    assert '\x1b' not in text  # the log is a file, not a terminal
 
 
 def test_robot_launch_renames_and_manages_the_lifecycle(launched):

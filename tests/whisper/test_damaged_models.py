@@ -71,11 +71,6 @@ def test_a_tokenizer_of_another_model(folder):
     assert 'the tokenizer is not that of the model' in refused(folder)
 
 
-def test_without_a_generation_config(folder):
-    (folder / 'generation_config.json').unlink()
-    assert 'has no generation_config.json' in refused(folder)
-
-
 def test_weights_that_lack_a_layer(folder):
     missing = 'model.encoder.layers.1.fc1.weight'
     save(folder, {key: value for key, value in weights(folder).items() if key != missing})

@@ -1,10 +1,13 @@
-"""Greedy decoding: the same tokens as transformers' generation, on the whole set."""
+"""Greedy decoding: the same tokens as transformers' generation.
+
+`make exact` compares all utterances, `make test` each seventh.
+"""
 
 import jiwer
 import pytest
 from robot import MODEL, ROOT, spoken
 import torch
-from utterances import utterances
+from utterances import every, utterances
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from distil_whisper_ros.core.errors import SettingError
@@ -34,7 +37,7 @@ def task(transcriber: Transcriber, **more) -> DecodingOptions:
     settings = ModelSettings(id=str(MODEL), **more)
     language = more.get('language', 'en')
     return DecodingOptions(
-        prompt=transcriber._prompt_tokens(settings),
+        prompt=transcriber._segments.decoder.prompt_tokens(settings),
         prefix=whisper.special_tokens.prefix(language, settings.task),
         language=language if transcriber.multilingual else '',
         task=settings.task,
@@ -56,9 +59,9 @@ def alike(ours, theirs) -> None:
 
 
 @pytest.mark.timeout(1500)  # minutes, where other programs keep the processor busy
-def test_the_tokens_are_those_of_generate_on_the_whole_set(transcriber):
-    clips = utterances()
-    assert len(clips) >= 100
+def test_the_tokens_are_those_of_generate(transcriber):
+    clips = every(7)
+    assert len(clips) >= 20
     # More would only let a few texts loop for longer.
     wanted = task(transcriber, max_new_tokens=128)
     for samples, _ in clips:
@@ -105,7 +108,7 @@ def test_a_batch_gives_the_same_texts(transcriber):
 @pytest.mark.timeout(1500)  # minutes, where other programs keep the processor busy
 def test_int8_and_a_short_audio_context_cost_no_words():
     """By word error rate: rounding can change a token where two are equally likely."""
-    clips = utterances()
+    clips = every(4)
     normal = EnglishTextNormalizer()
     rates = {}
     for dtype, margin in (('float32', 30.0), ('auto', -1.0)):
@@ -117,7 +120,8 @@ def test_int8_and_a_short_audio_context_cost_no_words():
         texts = [transcriber(Utterance.whole(samples)).text for samples, _ in clips]
         rates[dtype] = jiwer.wer([normal(text) for _, text in clips], [normal(t) for t in texts])
     print(rates)
-    assert rates['auto'] <= rates['float32'] + 0.01  # 20 of 2000 words: chance decides on these
+    # 20 of 2000 words, or 10 of 500: chance decides on these.
+    assert rates['auto'] <= rates['float32'] + (0.01 if len(clips) > 100 else 0.02)
 
 
 def test_int8_is_for_a_cpu():

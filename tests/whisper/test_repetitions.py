@@ -152,7 +152,7 @@ def test_a_loop_is_cut_to_what_was_said(as_delivered, monkeypatch):
 def test_what_the_model_leaves_out_is_decoded_in_halves(as_delivered, monkeypatch):
     """The model hears eight sentences and writes one, as base does."""
     samples = repeated(speech()['goforward'][0], 4)
-    decode = as_delivered._decode
+    decode = as_delivered._segments.decoder.decode
     sizes = []
 
     def lazy(clips, languages, before, size, call):
@@ -163,7 +163,7 @@ def test_what_the_model_leaves_out_is_decoded_in_halves(as_delivered, monkeypatc
             return one
         return results
 
-    monkeypatch.setattr(as_delivered, '_decode', lazy)
+    monkeypatch.setattr(as_delivered._segments.decoder, 'decode', lazy)
     hypothesis = as_delivered(heard(samples))
     assert words(hypothesis.text).count('forward') >= 3
     assert hypothesis.redone

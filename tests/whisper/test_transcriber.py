@@ -1,6 +1,7 @@
 """The transcriber: real weights, real speech, and clear errors for wrong models."""
 
 import json
+import re
 import shutil
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_the_text_is_right(transcriber):
 @pytest.mark.parametrize('name', ['something', 'librivox/0870', 'librivox/0930'])
 def test_the_text_is_that_of_the_model_cards_pipeline(transcriber, name):
     """The card's own code on the same weights, greedy as we are."""
-    model = AutoModelForSpeechSeq2Seq.from_pretrained(MODEL, use_safetensors=True)
+    model = AutoModelForSpeechSeq2Seq.from_pretrained(MODEL, use_safetensors=True).float()
     processor = AutoProcessor.from_pretrained(MODEL)
     card = pipeline(
         'automatic-speech-recognition',
@@ -47,14 +48,14 @@ def test_the_text_is_that_of_the_model_cards_pipeline(transcriber, name):
         tokenizer=processor.tokenizer,
         feature_extractor=processor.feature_extractor,
         max_new_tokens=128,
-        dtype=torch.float32,
         device='cpu',
     )
     samples = speech()[name][0]
     expected: Any = card(
         {'raw': samples, 'sampling_rate': 16_000}, generate_kwargs={'num_beams': 1}
     )
-    assert transcriber(Utterance.whole(samples)).text == expected['text'].strip()
+    text = re.sub(r'<\|\w*\|>', '', expected['text'])  # transformers 4.46 leaves them there
+    assert transcriber(Utterance.whole(samples)).text == text.strip()
 
 
 def test_a_beam_search_can_be_chosen(transcriber):

@@ -137,7 +137,7 @@ def test_beam_search_with_a_long_prompt_is_truncated_too(transcriber):
         audio_context_margin=30.0, word_timestamps=False,
     )  # fmt: skip
     whisper = transcriber._whisper
-    prompt = transcriber._prompt_tokens(settings)
+    prompt = transcriber._segments.decoder.prompt_tokens(settings)
     assert len(prompt) > 200
     left = whisper.model.config.max_target_positions - 8 - len(prompt)
     generate = whisper.model.generate

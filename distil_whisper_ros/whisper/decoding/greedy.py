@@ -13,10 +13,9 @@ import math
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from ...core.scheduler import JobContext
-from ..attention import Heads
+from ..attention import Attention, causal_mask, fused_attention, Heads
 from ..quantization import fused_linear
 from ..special_tokens import SpecialTokens
 from .fallback import should_stop
@@ -62,12 +61,18 @@ class GreedyDecoder:
     """Decode greedily with the weights of a WhisperForConditionalGeneration."""
 
     def __init__(
-        self, model: Any, special: SpecialTokens, heads: dict[int, list[int]], int8: bool = False
+        self,
+        model: Any,
+        special: SpecialTokens,
+        heads: dict[int, list[int]],
+        int8: bool = False,
+        attention: Attention = fused_attention,
     ) -> None:
         """Take the weights of `model`; with `int8`, quantize its linear layers.
 
         `heads` are the alignment heads, as layer: heads.
         """
+        self.attention = attention
         decoder = model.get_decoder()
         self._special, self.end = special, special.end
         self._embeddings, self._positions = decoder.embed_tokens, decoder.embed_positions.weight
@@ -207,26 +212,25 @@ class GreedyDecoder:
         begin, count = cache.length, tokens.shape[1]
         mask = None
         if begin and count > 1:  # PyTorch's own causal mask begins at the first key
-            mask = torch.ones(count, begin + count, dtype=torch.bool, device=tokens.device)
-            mask = mask.tril(begin)
+            mask = causal_mask(count, begin, self._positions)
         x = self.embed(tokens, slice(begin, begin + count))
         for index, layer in enumerate(self.layers):
             query, key, value = layer.heads.split(layer.self_qkv(layer.self_norm(x)), 3)
             keys, values = cache.self_keys[index], cache.self_values[index]
             keys[:, :, begin : begin + count] = key
             values[:, :, begin : begin + count] = value
-            attention = functional.scaled_dot_product_attention(
+            attention = self.attention(
                 query,
                 keys[:, :, : begin + count],
                 values[:, :, : begin + count],
                 mask,
-                is_causal=count > 1 and not begin,
+                count > 1 and not begin,
             )
             x = x + layer.self_out(layer.heads.join(attention))
             (query,) = layer.heads.split(layer.cross_query(layer.cross_norm(x)), 1)
             if keep_queries and index in self.alignment_heads:
                 cache.cross_queries[index].append(query[:, self.alignment_heads[index]])
-            attention = functional.scaled_dot_product_attention(query, *cache.cross[index])
+            attention = self.attention(query, *cache.cross[index])
             x = x + layer.cross_out(layer.heads.join(attention))
             x = x + layer.fc2(layer.activation(layer.fc1(layer.final_norm(x))))
         cache.length += count

@@ -1,0 +1,45 @@
+"""Log-mel spectrograms, on the device of the model.
+
+The arithmetic is that of transformers' feature extractor, which works on the CPU: on a Jetson that
+is a wait for the slower of the two.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.audio_format import Samples
+
+RANGE = 8.0  # powers of ten below the loudest value that are kept
+QUIETEST = 1e-10
+
+
+class LogMel:
+    """Compute log-mel spectrograms as a WhisperFeatureExtractor does."""
+
+    def __init__(self, extractor: Any, device: torch.device) -> None:
+        """Take window, hop and filters of transformers' feature extractor."""
+        self._device = device
+        self._size, self._hop = extractor.n_fft, extractor.hop_length
+        self._window = torch.hann_window(self._size, device=device)
+        filters = torch.from_numpy(np.asarray(extractor.mel_filters, np.float32))
+        self._filters = filters.T.contiguous().to(device)
+
+    def __call__(self, batch: Sequence[Samples], length: int) -> torch.Tensor:
+        """Return spectrograms in float32, shape (batch, mel bands, frames).
+
+        Each clip is padded with zeros or cut to `length` samples.
+        """
+        padded = np.zeros((len(batch), length), np.float32)
+        for row, samples in zip(padded, batch):
+            row[: len(samples)] = samples[:length]
+        waves = torch.from_numpy(padded).to(self._device)
+        spectrum = torch.stft(
+            waves, self._size, self._hop, window=self._window, return_complex=True
+        )
+        power = (spectrum[..., :-1].abs() ** 2).contiguous()
+        logs = (self._filters @ power).clamp(min=QUIETEST).log10()
+        logs = torch.maximum(logs, logs.amax((1, 2), keepdim=True) - RANGE)
+        return (logs + 4.0) / 4.0

@@ -1,0 +1,223 @@
+"""One decode of clips: features, encoder, language, decoder, and the text with its words."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+import math
+import time
+
+import torch
+
+from ..core.errors import ModelError
+from ..core.scheduler import JobContext
+from ..core.settings import ModelSettings
+from ..core.types import Segment, Word
+from .audio_context import FULL_CONTEXT
+from .clip import Clip
+from .decoding.fallback import compression_ratio, max_tokens
+from .decoding.types import DecodingOptions, DecodingResult
+from .model import Whisper
+from .prompt import fit_prompt
+from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
+
+# Times as likely as the language of the segment before, from which another language is believed.
+LANGUAGE_CHANGE = 4.0
+
+
+class Clock:
+    """Add up the time spent on each stage, in seconds; wait for `device` after each."""
+
+    def __init__(self, device: torch.device | None) -> None:
+        self.parts: dict[str, float] = {}
+        self._device = device
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        if self._device is not None and self._device.type == 'cuda':
+            torch.cuda.synchronize(self._device)
+        self.parts[stage] = self.parts.get(stage, 0.0) + time.monotonic() - started
+
+
+@dataclass(frozen=True)
+class Call:
+    """What all segments of a call share."""
+
+    settings: ModelSettings
+    context: JobContext
+    clock: Clock
+    languages: list[str]
+    """Codes of the languages that may be spoken; empty for an English model."""
+
+
+class SegmentDecoder:
+    """Decode clips with a loaded Whisper, and make segments of what comes out."""
+
+    def __init__(
+        self, whisper: Whisper, name: str, precision: str, on_notice: Callable[[str], None]
+    ) -> None:
+        """Decode with `whisper`, whose `name` and `precision` are told in errors.
+
+        `on_notice` is called with a sentence when a prompt is too long.
+        """
+        self.whisper = whisper
+        self._name, self._precision = name, precision
+        self._on_notice = on_notice
+        self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
+
+    def decode(
+        self,
+        clips: Sequence[Clip],
+        languages: list[str],
+        before: str,
+        size: int,
+        call: Call,
+    ) -> list[DecodingResult]:
+        """Encode an audio context of `size` samples, and decode it.
+
+        Fills in the `languages` that are not known yet. Each language is a batch of its own, since
+        the language is a part of what a decoder begins with.
+        """
+        whisper = self.whisper
+        call.context.check()
+        with call.clock('features'):
+            features = whisper.features([clip.samples for clip in clips], size)
+        with call.clock('encoder'):
+            states = whisper.encode(features)
+        call.context.check()
+        results: dict[int, DecodingResult] = {}
+        with call.clock('decoder'):
+            if not all(languages):
+                languages[:] = self._languages(states, call.languages, before)
+            for language in dict.fromkeys(languages):
+                rows = [row for row, each in enumerate(languages) if each == language]
+                batch = states if len(rows) == len(clips) else states[rows]
+                options = self._options([clips[row] for row in rows], language, size, call)
+                results |= zip(rows, whisper.decode(batch, options, call.context))
+        return [results[row] for row in range(len(clips))]
+
+    def _options(
+        self, clips: Sequence[Clip], language: str, size: int, call: Call
+    ) -> DecodingOptions:
+        whisper, settings = self.whisper, call.settings
+        language_tokens = whisper.special_tokens.languages
+        possible = max_tokens(max(len(clip.samples) for clip in clips), language)
+        short = size < FULL_CONTEXT
+        return DecodingOptions(
+            prompt=self.prompt_tokens(settings),
+            prefix=whisper.special_tokens.prefix(language, settings.task),
+            language=language if language_tokens else '',
+            task=settings.task,
+            # With the full audio context the text is final, and only a loop shall be cut short.
+            max_tokens=min(settings.max_new_tokens, possible if short else 2 * possible),
+            beam_width=settings.beam_width,
+            # Where the decoder may be full before the text ends, the time of the last word is
+            # needed to go on.
+            return_attention=settings.word_timestamps
+            or possible > whisper.max_target_positions // 2,
+            give_up_early=short,
+        )
+
+    def segment(
+        self, result: DecodingResult, clip: Clip, language: str, settings: ModelSettings
+    ) -> Segment:
+        """Return the decoded tokens as a segment, with word timestamps."""
+        scores = result.log_probabilities
+        if not all(map(math.isfinite, scores)):
+            raise ModelError(
+                f'{self._name} computes values that are not finite in {self._precision}: set '
+                'model.dtype to float32'
+            )
+        # Special tokens are no text, even where the tokenizer does not mark them.
+        kept = self.whisper.special_tokens.text_positions(result.tokens)
+        tokens = [result.tokens[index] for index in kept]
+        text = self._text(tokens).strip()
+        words = self.words(result, clip) if settings.word_timestamps else []
+        confidences = [math.exp(scores[index]) for index in kept]
+        return Segment(
+            text,
+            clip.start,
+            clip.start + clip.duration,
+            sum(scores) / len(scores) if scores else 0.0,
+            result.no_speech_probability,
+            compression_ratio(text),
+            tuple(word.later(clip.start) for word, _ in words),
+            mean_log_confidence(group_words(tokens, self._text), confidences),
+            truncated=not result.ended,
+            language=language,
+            end_confidence=self._end_confidence(result),
+        )
+
+    def _end_confidence(self, result: DecodingResult) -> float | None:
+        """Return the probability of the end token and of the punctuation before it."""
+        count = len(result.tokens)
+        if not result.ended or len(result.log_probabilities) <= count:
+            return None
+        first = count
+        while first and not any(map(str.isalnum, self._text([result.tokens[first - 1]]))):
+            first -= 1
+        return math.exp(min(0.0, sum(result.log_probabilities[first:])))
+
+    def words(self, result: DecodingResult, clip: Clip) -> list[tuple[Word, int]]:
+        """Return the words with their times in the clip, and the index of their first token."""
+        groups, starts, kept = self.path(result, clip)
+        words = align(
+            groups,
+            starts,
+            [math.exp(result.log_probabilities[index]) for index in kept],
+            clip.duration,
+            clip.speech,
+        )
+        return [(word, kept[first]) for word, (_, first, _) in zip(words, groups)]
+
+    def path(
+        self, result: DecodingResult, clip: Clip
+    ) -> tuple[list[tuple[str, int, int]], list[float], list[int]]:
+        """Return the words, the times of their tokens, and the tokens' places in the result.
+
+        The times are in seconds; the last one is the end of the text. All are empty without
+        attention.
+        """
+        kept = self.whisper.special_tokens.text_positions(result.tokens)
+        if result.attention is None or not kept:
+            return [], [], []
+        positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
+        rows = [*kept, len(result.tokens)]  # the last one predicts the end
+        attention = result.attention[:, rows, :positions].cpu().numpy()
+        tokens = [result.tokens[index] for index in kept]
+        return group_words(tokens, self._text), token_times(attention).tolist(), kept
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
+
+    def prompt_tokens(self, settings: ModelSettings) -> list[int]:
+        """Return the tokens of the prompt and hotwords; say once if not all of them fit."""
+        key = (settings.prompt, *settings.hotwords)
+        before, tokens = self._prompt
+        if key != before:
+            whisper = self.whisper
+            text, notice = fit_prompt(
+                settings.prompt, settings.hotwords, whisper.prompt_length, whisper.prompt_limit
+            )
+            tokens = whisper.prompt_tokens(text)
+            self._prompt = key, tokens
+            if notice:
+                self._on_notice(notice)
+        return tokens
+
+    def _languages(self, states: torch.Tensor, allowed: list[str], before: str) -> list[str]:
+        """Return the code of the likeliest language for each row of encoder states.
+
+        In a recording another language than that of the segment before must be clearly likelier.
+        """
+        if len(allowed) < 2:
+            return [*(allowed or ['en'])] * len(states)
+        found = []
+        for probabilities in self.whisper.language_probabilities(states):
+            language = max(allowed, key=lambda code: probabilities[code])
+            if before and probabilities[language] < LANGUAGE_CHANGE * probabilities[before]:
+                language = before
+            found.append(language)
+            before = before and language
+        return found

@@ -1,0 +1,102 @@
+"""Whether this device computes what it should: a spoken clip tells, before a person speaks.
+
+A GPU's fused attention, its float16 and its CUDA graphs depend on the GPU, its driver and the
+build of PyTorch. What differs here from the plain way is switched off with a warning, instead of
+giving wrong texts.
+"""
+
+from collections.abc import Callable
+from importlib import resources
+import io
+import math
+import wave
+
+import numpy as np
+import torch
+
+from ..core.audio_format import Samples
+from ..core.errors import ModelError
+from ..core.scheduler import JobContext
+from .decoding.types import DecodingOptions, DecodingResult
+from .model import Whisper
+
+CLIP = 'self_test.wav'  # "Go to the kitchen and bring me a cup.", by espeak-ng
+MAX_TOKENS = 32
+# How much rounding may change: encoder states of norm 1, and log probabilities.
+MAX_STATE_ERROR = 0.05
+MAX_SCORE_ERROR = 0.25
+
+Notice = Callable[[str], None]
+
+
+def spoken_clip() -> Samples:
+    """Return the clip of the self-test."""
+    data = (resources.files('distil_whisper_ros.whisper') / CLIP).read_bytes()
+    with wave.open(io.BytesIO(data)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), '<i2')
+    return (samples / 32768.0).astype(np.float32)
+
+
+def self_test(whisper: Whisper, name: str, precision: str, audio_context: int, notice: Notice):
+    """Decode the clip in each way that the model would use; switch off what is wrong.
+
+    `name` and `precision` are for messages, `notice` is called with each warning. `audio_context`
+    is the number of samples to encode. Raises ModelError if the model itself fails.
+    """
+    features = whisper.features([spoken_clip()], audio_context)
+    states = _states(whisper, features, notice)
+    if not bool(torch.isfinite(states).all()):
+        raise ModelError(
+            f'{name} computes values that are not finite in {precision}: set model.dtype to '
+            'float32'
+        )
+    if whisper.cuda_graph is not None and whisper.greedy is not None:
+        options, context = _options(whisper), JobContext()
+        (eager,) = whisper.greedy.decode(states, options, context)
+        (graphed,) = whisper.decode(states, options, context)
+        if whisper.cuda_graph is not None and not _alike(eager, graphed):
+            whisper.cuda_graph = None
+            notice(
+                'the self-test decodes another text with a CUDA graph than without: it is '
+                'switched off, and decoding is slower; model.cuda_graph false skips this test'
+            )
+
+
+def _states(whisper: Whisper, features: torch.Tensor, notice: Notice) -> torch.Tensor:
+    """Return the encoder states; where fused attention is wrong, use plain products from now."""
+    states = whisper.encode(features)
+    if not whisper.may_change_attention:
+        return states
+    whisper.use_attention('math')
+    plain = whisper.encode(features)
+    error = (states.float() - plain.float()).norm() / plain.float().norm()
+    # As a comparison with NaN is false, values that are not finite count as wrong.
+    if bool(error < MAX_STATE_ERROR) or not bool(torch.isfinite(plain).all()):
+        whisper.use_attention('sdpa')
+        return states
+    notice(
+        'the self-test encodes other values with the fused attention of PyTorch than with plain '
+        'products: the latter are used, and are slower; model.attention math skips this test'
+    )
+    return plain
+
+
+def _options(whisper: Whisper) -> DecodingOptions:
+    languages = whisper.special_tokens.languages
+    language = 'en' if 'en' in languages else next(iter(languages), '')
+    return DecodingOptions(
+        prompt=[],
+        prefix=whisper.special_tokens.prefix(language, 'transcribe'),
+        language=language,
+        task='transcribe',
+        max_tokens=MAX_TOKENS,
+        beam_width=1,
+        return_attention=True,
+    )
+
+
+def _alike(one: DecodingResult, other: DecodingResult) -> bool:
+    return one.tokens == other.tokens and all(
+        math.isclose(a, b, rel_tol=0.0, abs_tol=MAX_SCORE_ERROR)
+        for a, b in zip(one.log_probabilities, other.log_probabilities)
+    )

@@ -1,0 +1,89 @@
+"""The doctor's checks of a GPU, with files and programs that stand in for a Jetson's."""
+
+import pytest
+import torch
+
+from distil_whisper_ros.cli.gpu_checks import arithmetic, call, condition, device_nodes
+from distil_whisper_ros.whisper import attention
+
+
+@pytest.fixture
+def jetson(tmp_path):
+    for name in ('dev/nvmap', 'dev/nvhost-ctrl', 'dev/nvgpu/igpu0/as', 'dev/dri/renderD128'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def put(folder, **files):
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(f'{text}\n')
+
+
+def test_device_nodes_that_this_user_may_not_open(jetson):
+    (finding,) = device_nodes(jetson, lambda path: 'dri' in str(path))
+    good, text, remedy = finding
+    group = (jetson / 'dev/nvmap').stat().st_gid
+    assert not good
+    assert text.startswith('this user may not open /dev/nvgpu/igpu0/as, /dev/nvhost-ctrl, /dev/nv')
+    assert text.endswith(f'which belong to group {group}')
+    assert f'group_add: [{group}]' in remedy
+
+
+def test_device_nodes_that_it_may_open(jetson, tmp_path_factory):
+    assert [*device_nodes(jetson)] == [
+        (True, 'this user may open all 4 device nodes of the GPU', '')
+    ]
+    assert [*device_nodes(tmp_path_factory.mktemp('none'))] == []
+
+
+def test_power_mode_clock_and_temperature(tmp_path):
+    put(tmp_path / 'sys/class/devfreq/17000000.gpu', cur_freq=306000000, max_freq=918000000)
+    put(tmp_path / 'sys/class/devfreq/13e00000.host1x', cur_freq=1, max_freq=2)
+    put(tmp_path / 'sys/class/thermal/thermal_zone0', type='cpu-thermal', temp=99000)
+    put(tmp_path / 'sys/class/thermal/thermal_zone1', type='gpu-thermal', temp=91500)
+    answers = {'nvpmodel': 'NV Power Mode: 15W\n0', 'nvidia-smi': 'A GPU, 40, 300 MHz'}
+    findings = [*condition(tmp_path, lambda command: answers[command[0]])]
+    assert [(good, text) for good, text, _ in findings] == [
+        (True, 'NV Power Mode: 15W'),
+        (True, 'GPU clock 306 of at most 918 MHz'),
+        (False, 'GPU temperature 92 °C'),
+        (True, 'A GPU: 40 °C, clock 300 MHz of at most , '),
+    ]
+    assert 'fan' in findings[2][2]
+
+
+def test_a_machine_that_tells_nothing(tmp_path):
+    assert [*condition(tmp_path, lambda _command: '')] == []
+    assert call(['no-such-program']) == call(['false']) == ''
+
+
+def test_arithmetic_that_is_right():
+    findings = [*arithmetic('cpu')]
+    assert len(findings) == 2
+    assert all(good and 'is right' in text for good, text, _ in findings)
+
+
+@pytest.mark.parametrize(
+    ('factor', 'said'), [(2.0, 'wrong by 100 %'), (torch.nan, 'wrong by inf')]
+)
+def test_arithmetic_that_is_wrong(monkeypatch, factor, said):
+    right = attention.fused_attention
+    monkeypatch.setattr(attention, 'fused_attention', lambda *parts: factor * right(*parts))
+    _, (good, text, remedy) = arithmetic('cpu')
+    assert not good
+    assert f'attention with a mask on cpu is {said}' in text
+    assert 'set model.attention to math' in remedy
+
+
+def test_a_gpu_that_fails(monkeypatch):
+    """This build has no CUDA: each check is one line."""
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    monkeypatch.setattr(
+        torch.Tensor, 'to', lambda *_: (_ for _ in ()).throw(RuntimeError('CUDA error: x\ny'))
+    )
+    findings = [*arithmetic('cuda:0')]
+    assert len(findings) == 3
+    assert all(not good and text.endswith('fails: CUDA error: x') for good, text, _ in findings)

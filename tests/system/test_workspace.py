@@ -1,0 +1,63 @@
+"""A workspace of one's own, and the files that only other machines run: they name what exists."""
+
+from pathlib import Path
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_colcon_finds_both_packages_in_a_workspace_of_ones_own(tmp_path):
+    if not shutil.which('colcon'):
+        pytest.skip('needs colcon')
+    source = tmp_path / 'src'
+    source.mkdir()
+    (source / 'distil_whisper_ros').symlink_to(ROOT)
+    lines = (ROOT / 'README.md').read_text().splitlines()
+    (link,) = (line for line in lines if line.startswith('ln -s distil_whisper_ros'))
+    assert unknown(tmp_path) == ['distil_whisper_msgs']  # colcon stops at the clone's package.xml
+    subprocess.run(link.split(), cwd=source, check=True)
+    assert unknown(tmp_path) == []
+
+
+def unknown(workspace: Path) -> list[str]:
+    """Return which of the packages colcon does not find; nothing is built."""
+    packages = ['distil_whisper_msgs', 'distil_whisper_ros']
+    command = ['colcon', '--log-base', str(workspace / 'log'), 'build']
+    command += ['--packages-select', *packages, '--packages-skip', *packages]
+    run = subprocess.run(command, cwd=workspace, check=True, capture_output=True, text=True)
+    text = run.stdout + run.stderr
+    return [name for name in packages if f"unknown package '{name}'" in text]
+
+
+WORKFLOWS = sorted((ROOT / '.github/workflows').glob('*.yml'))
+
+
+@pytest.mark.parametrize('path', WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_name_what_exists(path):
+    jobs = yaml.safe_load(path.read_text())['jobs']
+    commands = '\n'.join(step.get('run', '') for job in jobs.values() for step in job['steps'])
+    targets = re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+    for target in re.findall(r'^make ([a-z-]+)', commands, re.MULTILINE):
+        assert target in targets
+    named = re.findall(r'\b(?:tests|tools|requirements|docker)/[\w./-]+\w', commands)
+    assert named or 'make' in commands
+    for name in named:
+        assert (ROOT / name).exists(), name
+    for job in jobs.values():
+        assert 'timeout-minutes' in job
+
+
+def test_the_hooks_of_commits_are_the_linters_of_make():
+    lock = dict(
+        line.split(' ')[0].split('==')
+        for line in (ROOT / 'requirements/test.lock').read_text().splitlines()
+    )
+    hooks = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
+    for repo in hooks:
+        (hook,) = repo['hooks']
+        assert repo['rev'].lstrip('v') == lock[hook['id']]

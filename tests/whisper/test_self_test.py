@@ -1,0 +1,190 @@
+"""The self-test of the warm-up, and the switches of the ways to run a model."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from robot import goforward, MODEL
+from test_decoding import alike, task
+import torch
+from transformers import WhisperFeatureExtractor
+
+from distil_whisper_ros.core.errors import ModelError, SettingError
+from distil_whisper_ros.core.scheduler import JobContext
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper import device, model
+from distil_whisper_ros.whisper.attention import fused_attention, math_attention
+from distil_whisper_ros.whisper.decoding.cuda_graph import CudaGraphDecoder, StaticStep
+from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.encoder import Encoder
+from distil_whisper_ros.whisper.features import LogMel
+from distil_whisper_ros.whisper.self_test import self_test, spoken_clip
+from distil_whisper_ros.whisper.transcriber import Transcriber
+
+GO = 'Go forward 10 meters.'
+SECONDS = 16_000
+
+
+@pytest.fixture
+def check(transcriber, monkeypatch):
+    """Run the self-test with a CUDA graph's decoder; return what it warns of."""
+    whisper = transcriber._whisper
+    monkeypatch.setattr(whisper, 'cuda_graph', CudaGraphDecoder(whisper.greedy))
+
+    def run() -> list[str]:
+        notices: list[str] = []
+        monkeypatch.setattr(whisper, '_on_notice', notices.append)
+        with torch.inference_mode():
+            self_test(whisper, 'a model', 'float16', 10 * SECONDS, notices.append)
+        return notices
+
+    return run
+
+
+def test_the_clip_is_understood(transcriber):
+    assert 'kitchen' in transcriber(Utterance.whole(spoken_clip())).text
+
+
+def test_a_graph_that_is_right_is_kept(transcriber, check):
+    assert check() == []
+    assert transcriber._whisper.cuda_graph is not None
+
+
+def test_a_graph_with_another_text_is_switched_off(transcriber, check, monkeypatch):
+    output = StaticStep.output
+
+    def wrong(step, count):
+        ids, values = output(step, count)
+        return [[ids[0][0], 1000, *ids[0][2:]]], values
+
+    monkeypatch.setattr(StaticStep, 'output', wrong)
+    (notice,) = check()
+    assert 'another text with a CUDA graph than without' in notice
+    assert transcriber._whisper.cuda_graph is None
+    assert transcriber(Utterance.whole(goforward())).text == GO
+
+
+def test_a_graph_that_cannot_be_captured_is_switched_off(transcriber, check, monkeypatch):
+    def fail(*_arguments):
+        raise RuntimeError('CUDA error: operation not permitted when stream is capturing\nmore')
+
+    monkeypatch.setattr(StaticStep, '__init__', fail)
+    (notice,) = check()
+    assert notice.startswith('decoding with a CUDA graph failed (CUDA error: operation not permit')
+    assert '\n' not in notice
+    assert transcriber._whisper.cuda_graph is None
+
+
+@pytest.mark.parametrize('factor', [float('nan'), 2.0])
+def test_fused_attention_that_is_wrong_is_not_used(transcriber, check, monkeypatch, factor):
+    whisper = transcriber._whisper
+    monkeypatch.setattr(model.Whisper, 'may_change_attention', True)
+    broken = {'sdpa': lambda *parts: factor * fused_attention(*parts), 'math': math_attention}
+    monkeypatch.setattr(model, 'ATTENTION', broken)
+    whisper.use_attention('sdpa')
+    try:
+        (notice,) = check()
+        assert 'other values with the fused attention of PyTorch' in notice
+        assert whisper.encoder.attention is math_attention
+        assert transcriber(Utterance.whole(goforward())).text == GO
+        broken['sdpa'] = fused_attention
+        whisper.use_attention('sdpa')
+        assert check() == []
+        assert whisper.encoder.attention is fused_attention
+    finally:
+        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+
+
+def test_states_that_are_not_finite_are_an_error(transcriber, check, monkeypatch):
+    encode = transcriber._whisper.encode
+    monkeypatch.setattr(transcriber._whisper, 'encode', lambda x: encode(x) * float('inf'))
+    with pytest.raises(ModelError, match='a model computes values that are not finite in float16'):
+        check()
+
+
+def test_the_warm_up_runs_it(monkeypatch):
+    monkeypatch.setattr(Encoder, '__call__', lambda *_: torch.full((1, 500, 384), float('nan')))
+    with pytest.raises(ModelError, match='not finite in float32: set model.dtype to float32'):
+        Transcriber(ModelSettings(id=str(MODEL), dtype='float32'))
+
+
+def test_math_attention_is_that_of_pytorch(transcriber):
+    whisper, wanted = transcriber._whisper, task(transcriber)
+    graph = CudaGraphDecoder(whisper.greedy)
+    with torch.inference_mode():
+        features = whisper.features([goforward()], 10 * SECONDS)
+        (fused,) = whisper.greedy.decode(whisper.encode(features), wanted, JobContext())
+        whisper.use_attention('math')
+        try:
+            for decoder in (whisper.greedy, graph):
+                alike(decoder.decode(whisper.encode(features), wanted, JobContext())[0], fused)
+        finally:
+            whisper.use_attention('sdpa')
+
+
+def test_the_engine_of_transformers():
+    settings = ModelSettings(
+        id=str(MODEL), engine='transformers', attention='math', warm_up=False
+    )  # fmt: skip
+    transcriber = Transcriber(settings)
+    assert transcriber.precision == 'float32'
+    assert transcriber._whisper.greedy is transcriber._whisper.encoder is None
+    assert transcriber._whisper.model.config._attn_implementation == 'eager'
+    assert transcriber(Utterance.whole(goforward())).text == GO
+
+
+def test_engines_that_cannot_run(monkeypatch):
+    with pytest.raises(SettingError, match="model.engine is 'transformers', which has no int8"):
+        Transcriber(ModelSettings(id=str(MODEL), engine='transformers', dtype='int8'))
+    monkeypatch.setattr(GreedyDecoder, 'supports', lambda _model: False)
+    with pytest.raises(ModelError, match="model.engine is 'fast', but it does not know the arch"):
+        Transcriber(ModelSettings(id=str(MODEL), engine='fast'))
+
+
+@pytest.mark.parametrize('bands', [80, 128])
+def test_features_are_those_of_transformers(bands):
+    extractor = WhisperFeatureExtractor(feature_size=bands)
+    batch = [goforward(), goforward()[:20_000], np.zeros(100, np.float32)]
+    expected = extractor(
+        batch, sampling_rate=16_000, return_tensors='pt', padding='max_length', max_length=40_000
+    ).input_features
+    found = LogMel(extractor, torch.device('cpu'))(batch, 40_000)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+def test_float16_ends_where_transformers_ends_it(transcriber):
+    """Large models overflow between layers: their largest values are cut, not infinite."""
+
+    class Overflow:
+        def __call__(self, x, _attention):
+            return torch.full_like(x, float('inf')).copysign(x)
+
+    encoder: Any = Encoder(transcriber._whisper.model, False)
+    encoder._layers, encoder._positions = [Overflow()], encoder._positions.half()
+    encoder._encoder = type(
+        'Parts',
+        (),
+        {'conv1': lambda _, x: x, 'conv2': lambda _, x: x, 'layer_norm': lambda _, x: x},
+    )()
+    states = encoder(torch.ones(1, 384, 16, dtype=torch.float16))
+    assert states.abs().max() <= 65504 - 1000 + 8
+
+
+def test_the_times_of_stages_are_waited_for_only_if_asked(transcriber, monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, 'synchronize', waited.append)
+    monkeypatch.setattr(transcriber, 'device', torch.device('cuda:1'))
+    transcriber(Utterance.whole(goforward()))
+    assert waited == []
+    monkeypatch.setattr(transcriber, 'times_stages', True)
+    transcriber(Utterance.whole(goforward()))
+    assert set(waited) == {torch.device('cuda:1')}
+
+
+@pytest.mark.parametrize('requested', ['auto', 'cuda'])
+def test_a_gpu_has_a_number(monkeypatch, requested):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    assert device.choose_device(requested) == torch.device('cuda:0')
+    assert device.choose_device('cuda:1') == torch.device('cuda:1')
