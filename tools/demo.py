@@ -12,7 +12,15 @@ import sys
 import threading
 import time
 
-from robot import Client, goforward, isolation, MODEL, RecognizerProcess, VirtualMicrophone
+from robot import (
+    Client,
+    goforward,
+    isolation,
+    MODEL,
+    RecognizerProcess,
+    TURN_MODEL,
+    VirtualMicrophone,
+)
 
 
 def say(text: str) -> None:
@@ -52,6 +60,7 @@ def main() -> int:
             RecognizerProcess(
                 environment,
                 model__id=arguments.model,
+                utterance__turn_model=str(TURN_MODEL),
                 microphone__device=arguments.microphone or 'default',
             )
         )

@@ -45,6 +45,7 @@ from std_srvs.srv import SetBool, Trigger
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / 'models' / 'tiny.en'
+TURN_MODEL = ROOT / 'models' / 'smart-turn-v3'
 RECORDINGS = Path('/usr/share/pocketsphinx/test/data')
 RATE = 16_000
 # Each robot gets another domain: two that are alive must not hear each other. pytest-xdist's

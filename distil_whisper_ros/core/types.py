@@ -54,6 +54,9 @@ class Ending(IntEnum):
     MICROPHONE_LOST = 7
     MUTED = 8
     SELF_SPEECH = 9
+    SMART_TURN = 10
+    TEXT = 11
+    COMMAND = 12
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,9 @@ class Segment:
     """Whether decoding stopped at the maximum number of tokens, before the end of the text."""
     language: str = ''
     """Code of the spoken language, as "en"."""
+    end_confidence: float | None = None
+    """Probability that the text ends there: of its last punctuation and the end token; None if the
+    decoder did not end it."""
 
 
 @dataclass(frozen=True)

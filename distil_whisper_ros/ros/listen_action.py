@@ -200,6 +200,9 @@ def with_options(settings: Settings, options: Listen.Goal) -> Settings:
         settings.utterance,
         wait_for_speech=options.start_timeout,
         end_silence=options.end_silence,
+        turn_detection=options.turn_detection,
+        turn_threshold=options.turn_threshold,
+        max_pause=options.max_pause,
         max_duration=options.max_duration,
     )
     return replace(with_text_options(settings, options), utterance=utterance)

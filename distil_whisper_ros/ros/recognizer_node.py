@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 import itertools
+from os.path import expanduser, isdir
 import threading
 import time
 from typing import Any
@@ -20,6 +21,7 @@ from ..speech.recognizer import Recognizer
 from ..speech.request import Request
 from ..speech.self_speech import SelfSpeechGate
 from ..speech.state import Facts, Lifecycle, StateMachine
+from ..speech.turn_detector import TurnDetector
 from ..speech.voice_activity import VoiceActivity
 from .autostart import Autostart
 from .conversions import by_clock, TimeOf, transcript_message
@@ -38,6 +40,10 @@ NO_CLOCK = 5.0  # s without a message on /clock after which that is worth a line
 UNLOADING = 30.0  # s for a transcription under way to see that the model is being unloaded
 
 
+def _untold(_step: str, _share: float) -> None:
+    """Take the progress of a small download that nobody waits for."""
+
+
 @dataclass(frozen=True)
 class ConfiguredParts:
     """The parts that configure makes and cleanup frees."""
@@ -46,6 +52,7 @@ class ConfiguredParts:
     transcriber: Any
     scheduler: Scheduler
     queue: TranscriptionQueue
+    turn_detector: TurnDetector
 
     @property
     def device(self) -> str:
@@ -55,6 +62,7 @@ class ConfiguredParts:
     def close(self) -> None:
         """End every job, and free the memory."""
         self.queue.close()
+        self.turn_detector.close()
         self.scheduler.close(UNLOADING)
         self.transcriber.close()
 
@@ -164,6 +172,7 @@ class SpeechRecognizer(ManagedNode):
 
     def _load(self, settings: Settings) -> ConfiguredParts:
         self._on_progress('loading PyTorch', 0.0)
+        from ..whisper.checkpoint import find_turn_model
         from ..whisper.transcriber import Transcriber
 
         started = time.monotonic()
@@ -172,7 +181,16 @@ class SpeechRecognizer(ManagedNode):
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
-        configured = ConfiguredParts(settings.model.id, transcriber, scheduler, queue)
+        # Who has the model in a folder may not want the hub to be asked.
+        offline = settings.model.offline or isdir(expanduser(settings.model.id))
+        detector = TurnDetector(
+            lambda: find_turn_model(settings.utterance.turn_model, offline, _untold),
+            self._warn,
+            self._on_late_failure,
+        )
+        if settings.utterance.turn_detection != 'silence':
+            detector.load()
+        configured = ConfiguredParts(settings.model.id, transcriber, scheduler, queue, detector)
         self.get_logger().info(
             f'{printable(configured.model)} is ready on {configured.device} '
             f'({transcriber.precision}) after {time.monotonic() - started:.1f} s'
@@ -227,6 +245,7 @@ class SpeechRecognizer(ManagedNode):
                 self._ids,
                 self._muted,
                 gate,
+                configured.turn_detector,
             )
             active = self._active = ActiveParts(source, recognizer, monitor)
         return active

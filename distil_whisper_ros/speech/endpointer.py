@@ -24,6 +24,7 @@ class Endpointer:
     index: frames seen so far.
     speech_start, speech_end: first frame of speech, and the one behind the last; None before.
     voiced: frames of speech so far.
+    required_pause: frames of silence that end the utterance, where that is not `end_silence`.
 
     """
 
@@ -46,6 +47,7 @@ class Endpointer:
         wait = frame_count(settings.wait_for_speech) - waited
         self._wait_frames = math.inf if waits_forever else wait
         self._silence_frames = frame_count(settings.end_silence)
+        self.required_pause: int | None = None
         self.index = 0
         self._forget()
 
@@ -77,7 +79,7 @@ class Endpointer:
             return Ending.MAX_DURATION if self.index >= self._max_frames else None
         if self.speech_start is None:
             return Ending.NO_SPEECH if self.index >= self._allowed else None
-        if self.pause >= self._silence_frames:
+        if self.pause >= (self.required_pause or self._silence_frames):
             if self.voiced * FRAME_DURATION >= self._settings.min_speech:
                 return Ending.SILENCE
             self._forget()

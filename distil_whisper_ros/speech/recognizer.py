@@ -40,6 +40,7 @@ from .request import Request, Stage
 from .self_speech import SelfSpeechGate
 from .speculation import Speculation, Transcribe
 from .state import MUTED, Phase, StateMachine
+from .turn_watch import TurnDetector
 from .utterance_listener import UtteranceListener, VoiceActivity
 
 LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
@@ -85,16 +86,19 @@ class Recognizer:
         ids: Iterator[int] | None = None,
         muted: bool = False,
         self_speech: SelfSpeechGate | None = None,
+        turn_detector: TurnDetector | None = None,
     ) -> None:
         """Take the parts; `start` opens the source, unless `muted`.
 
-        `ids` number the utterances, from 1 unless they are given.
+        `ids` number the utterances, from 1 unless they are given. Without a `turn_detector`,
+        silence ends an utterance.
         """
         self._source = source
         self._voice_activity = voice_activity
         self._transcribe = timed(transcribe)
         self._observer = observer
         self._scheduler = scheduler
+        self._turn_detector = turn_detector
         self._machine = machine
         self._ids = ids or itertools.count(1)
         self.self_speech = self_speech or SelfSpeechGate()
@@ -423,6 +427,7 @@ class Recognizer:
             self._speculation,
             self._observer.wants_partial,
             earlier,
+            self._turn_detector,
         )
         self._ahead = listener.speculation
         note = ''
@@ -631,7 +636,7 @@ class Recognizer:
         """Return whether a request goes on after a cough: its time to wait is not over."""
         settings = request.settings.utterance
         over = request.frames_waited >= frame_count(settings.wait_for_speech)
-        whole = utterance.ending in (Ending.SILENCE, Ending.MAX_DURATION)
+        whole = utterance.ending in _WHOLE
         stopped = request.implicit or request.halt is not None
         return whole and settings.endpointing and not over and not stopped
 
@@ -734,6 +739,13 @@ class Recognizer:
 
 
 _ENDS_UNHEARD = (Ending.CANCELED, Ending.MUTED)
+_WHOLE = (
+    Ending.SILENCE,
+    Ending.SMART_TURN,
+    Ending.TEXT,
+    Ending.COMMAND,
+    Ending.MAX_DURATION,
+)
 
 
 def canceled(reason: str = '', utterance: Utterance | None = None) -> Transcript:

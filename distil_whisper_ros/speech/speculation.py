@@ -52,6 +52,18 @@ class Speculation:
         self._show_when_done(job, utterance, self._agreement.settle)
 
     @property
+    def hypothesis(self) -> Hypothesis | None:
+        """The text up to the pause that lasts, once it is known; None if nobody said it."""
+        if self._whole is None:
+            return None
+        utterance, _, job = self._whole
+        if not job.future.done() or job.future.exception() is not None:
+            return None
+        hypothesis = job.future.result()
+        rejected = rejection(hypothesis, utterance, self.request.settings.hallucination_filter)
+        return None if rejected else hypothesis
+
+    @property
     def due(self) -> bool:
         """Whether the next partial text may start."""
         waited = self._frames_since_partial * FRAME_DURATION

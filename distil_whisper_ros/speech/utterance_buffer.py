@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..audio.levels import decibels, variance
-from ..core.audio_format import Frame, frame_count, FRAME_DURATION
+from ..core.audio_format import Frame, frame_count, FRAME_DURATION, Samples
 from ..core.types import Ending, Utterance
 from .endpointer import Endpointer, ONSET_AGE
 
@@ -64,6 +64,14 @@ class UtteranceBuffer:
             loudest=self._loudest,
             note=note,
         )
+
+    def latest(self, seconds: float, endpointer: Endpointer) -> Samples:
+        """Return the utterance so far with the pause behind it: its last `seconds` at most."""
+        frames = list(self._frames)
+        start = endpointer.speech_start
+        if start is not None and self._pre_roll is not None:
+            frames = frames[max(0, start - self._first - self._pre_roll) :]
+        return np.concatenate([frame.samples for frame, _ in frames[-frame_count(seconds) :]])
 
     def rest(self, endpointer: Endpointer | None) -> list[tuple[Frame, float]]:
         """Return the frames behind the utterance: they may be the pre-roll of the next one."""

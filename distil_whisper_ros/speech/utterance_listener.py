@@ -1,7 +1,7 @@
 """Listening to one utterance: frames go in until it is complete.
 
     frame ──► self speech? ──► voice activity ──► near? ──► endpointer ──► utterance buffer
-                                                                 └──► speculation (work ahead)
+                                              turn watch ──┘     └──► speculation (work ahead)
 
 All of it runs in the listener's thread of `recognizer.py`.
 """
@@ -19,10 +19,12 @@ from .request import Request
 from .self_speech import SelfSpeechGate
 from .speculation import Speculation
 from .state import Phase, StateMachine
+from .turn_watch import TurnDetector, TurnWatch
 from .utterance_buffer import MARGIN, UtteranceBuffer
 
 RECENT = 0.5  # s: an older frame comes from a recording, for which work ahead saves nothing
 SETTLED = 4  # frames of quiet after the robot spoke, before which no utterance starts
+HEARD = 8.0  # s of the utterance that turn detection hears
 LONGEST_SELF_SPEECH = 120.0  # s of robot speech without an end, after which a request gives up
 
 
@@ -50,12 +52,13 @@ class UtteranceListener:
         speculation: Callable[[Request], Speculation],
         wants_partial: Callable[[], bool],
         earlier: Sequence[tuple[Frame, float]] = (),
+        turn_detector: TurnDetector | None = None,
     ) -> None:
         """Start to listen.
 
         `speculation` makes the work ahead for a request; `wants_partial` tells whether anybody
         reads along. `earlier` frames, with their probabilities of speech, came behind the last
-        utterance: they are taken first.
+        utterance: they are taken first. Without a `turn_detector`, silence ends the utterance.
         """
         self.request = request
         self._voice_activity = voice_activity
@@ -64,6 +67,7 @@ class UtteranceListener:
         self._make_speculation = speculation
         self._wants_partial = wants_partial
         self.speculation = speculation(request)
+        self._turn = TurnWatch(turn_detector)
         self._blocked = 0  # frames in which the robot spoke, in a row
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
@@ -121,14 +125,30 @@ class UtteranceListener:
             probability = self._voice_activity(frame.samples)
         if self._blocked and not self._quiet_again(probability):
             return self._give_up_waiting()
-        spoke = self.speaking
+        spoke, silence = self.speaking, Ending.SILENCE
+        recent = time.monotonic() - frame.time < RECENT
+        if spoke:
+            silence = self._require_pause(recent)
         ending = self._endpointer.step(self._near(frame.samples, probability))
         self._buffer.push(frame, probability, self.speaking)
         if self.speaking != spoke:
             self._near_speaker = NearSpeaker(self.request.settings.utterance.far_voice)
             self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
-        if self.speaking and ending is None and time.monotonic() - frame.time < RECENT:
+        if self.speaking and ending is None and recent:
             self._work_ahead()
+        return silence if ending is Ending.SILENCE else ending
+
+    def _require_pause(self, recent: bool) -> Ending:
+        """Let the endpointer wait for the pause that the evidence requires; return its ending."""
+        voiced = self._endpointer.voiced * FRAME_DURATION
+        # Before, the work ahead may still be that of the pause before this one.
+        known = self._endpointer.pause >= frame_count(MARGIN)
+        hypothesis = self.speculation.hypothesis if known else None
+        required = self._turn.required(voiced, hypothesis, self.request.settings)
+        if required is None or not recent:  # evidence about a recording would come too late
+            self._endpointer.required_pause = None
+            return Ending.SILENCE
+        self._endpointer.required_pause, ending = required
         return ending
 
     def _near(self, samples: Samples, probability: float) -> float:
@@ -141,6 +161,7 @@ class UtteranceListener:
     def end(self, ending: Ending, note: str = '') -> tuple[Utterance, list[tuple[Frame, float]]]:
         """Return the utterance, and the frames after it with their probabilities."""
         self.speculation.end()
+        self._turn.discard()
         self.request.frames_waited += self._endpointer.index
         if ending is Ending.SELF_SPEECH and not note:
             if self._endpointer.pause < frame_count(MARGIN):
@@ -184,12 +205,17 @@ class UtteranceListener:
         speculation.count_frame()
         reads_along = self.request.partial or self._wants_partial()
         pause = self._endpointer.pause
+        if settings.endpointing:
+            self._turn.follow(pause, self.request.settings, self._heard)
         if pause == frame_count(MARGIN) and settings.speculative and settings.endpointing:
             speculation.transcribe_all(self._so_far())
         elif pause == 0 and not reads_along:
             speculation.discard()  # the speaker went on
         if reads_along and pause == 0 and speculation.due:
             speculation.transcribe_partial(self._so_far())
+
+    def _heard(self) -> Samples:
+        return self._buffer.latest(HEARD, self._endpointer)
 
     def _so_far(self) -> Utterance:
         return self._buffer.utterance(self._endpointer, Ending.SILENCE, '')

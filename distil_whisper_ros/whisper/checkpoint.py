@@ -1,5 +1,7 @@
 """Find a model's folder in the hub's cache or on the hub, and check that its files are complete.
 
+The file of Smart Turn, for turn detection, is found in the same way.
+
 The configuration files are read here as JSON, so that a damaged one is named. Whether the weights
 are those of the model is checked when it is loaded: see `model.py`.
 """
@@ -38,6 +40,7 @@ PROCESSOR, SECTION = 'processor_config.json', 'feature_extractor'
 TOKENIZER = 'tokenizer.json'
 TOKENIZER_PARTS = ('vocab.json', 'merges.txt')
 INDEX = 'model.safetensors.index.json'
+TURN_MODEL = 'smart-turn-v3.2-cpu.onnx'
 # Without it, or with an old one, the tokenizer tells what is needed: see generation_config.py.
 GENERATION = 'generation_config.json'
 FETCH = 'fetch the model again'
@@ -74,17 +77,56 @@ def find_model(
         raise ModelError(f'{parameter} is {name!r}, which is a file: name its folder')
     if name.startswith(('/', './', '../', '~')):
         raise ModelError(f'{parameter} is the folder {_short(name)}, which does not exist')
-    if not _is_hub_name(name):
-        raise ModelError(
-            f'{parameter} is {_short(name)}, but must be a name on the hub, as '
-            '"distil-whisper/distil-medium.en", or a folder'
-        )
+    _check_hub_name(name, parameter, '"distil-whisper/distil-medium.en", or a folder')
     if not (offline or newest):
         try:
             return check_folder(_download(name, revision, True, progress, parameter), name)
         except ModelError:  # it is not in the cache, or only a part of it is
             pass
     return check_folder(_download(name, revision, offline, progress, parameter), name)
+
+
+def find_turn_model(name: str, offline: bool, progress: Progress) -> Path:
+    """Return the file of Smart Turn; download it if needed and allowed.
+
+    `name` is the file, its folder, or a name on the hub. Raises ModelError.
+    """
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            path /= TURN_MODEL
+        found = path.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, or a null character
+        path, found = Path(), False
+    if found:
+        return path
+    if name.startswith(('/', './', '../', '~')):
+        raise ModelError(f'utterance.turn_model is {_short(name)}, where there is no {TURN_MODEL}')
+    parameter = 'utterance.turn_model'
+    _check_hub_name(name, parameter, '"pipecat-ai/smart-turn-v3", a folder, or an ONNX file')
+    wanted = {'repo_id': name, 'allow_patterns': [TURN_MODEL]}
+    try:
+        path = Path(snapshot_download(**wanted, local_files_only=True)) / TURN_MODEL
+        if path.is_file():
+            return path
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        pass
+    if offline:
+        raise HubUnreachableError(
+            f'{name} is not in the cache on this machine: fetch it once with a network '
+            '(ros2 run distil_whisper_ros fetch_model), or set utterance.turn_detection to silence'
+        )
+    path = _download(name, '', False, progress, parameter, [TURN_MODEL]) / TURN_MODEL
+    if not path.is_file():
+        raise ModelError(f'{name} has no {TURN_MODEL}: set utterance.turn_model to one that has')
+    return path
+
+
+def _check_hub_name(name: str, parameter: str, right: str) -> None:
+    if not _is_hub_name(name):
+        raise ModelError(
+            f'{parameter} is {_short(name)}, but must be a name on the hub, as {right}'
+        )
 
 
 def _short(name: str) -> str:
@@ -99,11 +141,18 @@ def _is_hub_name(name: str) -> bool:
     return bool(re.fullmatch(r'[\w.-]+(/[\w.-]+)?', name, re.ASCII))
 
 
-def _download(name: str, revision: str, offline: bool, progress: Progress, parameter: str) -> Path:
+def _download(
+    name: str,
+    revision: str,
+    offline: bool,
+    progress: Progress,
+    parameter: str,
+    wanted: Sequence[str] = WANTED,
+) -> Path:
     arguments = {
         'repo_id': name,
         'revision': revision or None,
-        'allow_patterns': WANTED,
+        'allow_patterns': wanted,
         'ignore_patterns': UNWANTED,
     }
     cached = f'{parameter} {name!r} is not in the cache on this machine'

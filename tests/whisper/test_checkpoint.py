@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from robot import executable, fill_cache, goforward, MODEL, RATE, robot
+from robot import executable, fill_cache, goforward, MODEL, RATE, robot, TURN_MODEL
 import soundfile
 
 from distil_whisper_ros.core.errors import ModelError
@@ -105,8 +105,10 @@ def test_fetch_model_checks_what_is_there(cache, tmp_path):
     done = fetch(NAME, '--check', HF_HOME=str(tmp_path))
     assert done.returncode == 0
     assert f'{NAME} is complete (155 MB): {cache}' in done.stdout
-    done = fetch(str(MODEL))
-    assert done.returncode == 0
+    assert 'no turn detection' in done.stderr and 'fetch it once' in done.stderr
+    done = fetch(str(MODEL), '--turn-model', str(TURN_MODEL))
+    assert done.returncode == 0 and not done.stderr
+    assert f'{TURN_MODEL} is complete (9 MB)' in done.stdout
 
 
 def test_fetch_model_says_what_is_wrong_in_one_line(tmp_path):

@@ -1,0 +1,130 @@
+"""Is the speaker done? From evidence at a pause to the pause that ends the utterance.
+
+People pause within a sentence for longer than they want to wait for an answer, so no fixed pause
+is right for both. Two kinds of evidence are there 0.2 s after the last word: Smart Turn's
+probability, from the voice; and the text so far, from the work ahead. Where they agree that the
+sentence is complete, the utterance ends at once; where they agree that it is not, it may go on
+until `utterance.max_pause`; otherwise `utterance.end_silence` decides, as without them.
+
+Pure: no clock, no model, no audio. `benchmarks/turns.py` measures it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from ..core.settings import UtteranceSettings
+from ..core.types import Ending, Hypothesis
+from .command_matcher import plain
+
+SHORT_PAUSE = 0.192  # s: the margin behind the last word that the transcription gets
+# Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
+CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
+SURE = 0.95  # probability of Smart Turn from which a doubtful text does not matter
+UNLIKELY = 0.9  # below it, a text without a full stop goes on
+UNSURE = 0.3  # below it, a text with a doubtful full stop goes on
+SHORT = 1.0  # s of speech, below which a voice alone tells little
+SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
+SENTENCE_ENDS = tuple('.!?。！？।')
+UNFINISHED = ('...', '…', '-')
+NUMBERS = frozenset(
+    'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
+    'sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety '
+    'hundred thousand'.split()
+)
+# Words after which a number wants a unit: "go forward ten".
+MEASURING = frozenset(
+    'forward forwards back backward backwards ahead left right up down turn rotate move drive go '
+    'wait for about'.split()
+)
+# English words that no sentence ends with, and others that few end with.
+NEVER_LAST = frozenset(
+    'a an the my your his its our their and or but nor because although if while unless until '
+    'whether than of to at by for from with without into onto towards between mister mr mrs '
+    'dr'.split()
+)
+PRONOUNS = frozenset(('i', 'we', 'they', 'he', 'she'))
+OTHERS = (
+    'her each some so when that which who whose whom what how where why as in on through across '
+    'behind above below under over around near along against during about is are was were am be '
+    'been being has have had do does did will would can could shall should may might must very '
+    "too quite more most i'm we're please um uh er"
+)
+RARELY_LAST = NEVER_LAST | PRONOUNS | frozenset(OTHERS.split())
+
+
+class TextEvidence(Enum):
+    """What the text so far tells."""
+
+    UNKNOWN = 'it has no words, ends in a number, or is the beginning of another command too'
+    WORD = 'it is a single word with a full stop'
+    COMMAND = 'it is one of the commands'
+    COMPLETE = 'it ends as a sentence does'
+    DOUBTFUL = 'it ends with a full stop that the model doubts'
+    UNFINISHED = 'it does not end as a sentence does'
+    OPEN = 'its last words want more'
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known at a pause."""
+
+    voiced: float
+    """Speech so far, in seconds."""
+    probability: float | None = None
+    """Smart Turn's, that the speaker is done; None while it is not known."""
+    text: TextEvidence | None = None
+    """Of the text so far; None while it is not known."""
+
+
+def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextEvidence:
+    """Return what a text tells about whether it is complete."""
+    text = hypothesis.text.strip()
+    said = plain(text).split()
+    if not said:
+        return TextEvidence.UNKNOWN
+    known, whole = [plain(command) for command in commands], ' '.join(said)
+    if whole in known:
+        longer = any(command.startswith(f'{whole} ') for command in known)
+        return TextEvidence.UNKNOWN if longer else TextEvidence.COMMAND
+    stops = text.endswith(SENTENCE_ENDS) and not text.endswith(UNFINISHED)
+    if len(said) == 1:
+        if said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops):
+            return TextEvidence.OPEN
+        return TextEvidence.WORD if stops else TextEvidence.UNKNOWN
+    confidence = hypothesis.segments[-1].end_confidence
+    sure = stops and (confidence is None or confidence >= CONFIDENT)
+    wants_unit = said[-1] in NUMBERS and said[-2] in MEASURING
+    if wants_unit or said[-1] in (NEVER_LAST if sure else RARELY_LAST):
+        return TextEvidence.OPEN
+    if sure:
+        return TextEvidence.COMPLETE
+    if said[-1] in NUMBERS:  # the model writes no full stop behind a row of digits
+        return TextEvidence.UNKNOWN
+    return TextEvidence.DOUBTFUL if stops else TextEvidence.UNFINISHED
+
+
+def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[float, Ending]:
+    """Return how long a pause ends the utterance, in seconds, and the ending that it is then."""
+    silence = settings.end_silence, Ending.SILENCE
+    at_once = min(SHORT_PAUSE, settings.end_silence)
+    wait = max(settings.max_pause, settings.end_silence), Ending.SILENCE
+    short = evidence.voiced < SHORT
+    probability, text = evidence.probability, evidence.text
+    if settings.turn_detection == 'silence' or probability is None:
+        return silence
+    if settings.turn_detection == 'smart_turn' or not settings.speculative:  # there is no text
+        done = probability >= settings.turn_threshold
+        return (at_once, Ending.SMART_TURN) if done else silence if short else wait
+    if text is TextEvidence.COMMAND:
+        return at_once, Ending.COMMAND
+    if text is TextEvidence.OPEN:
+        return wait
+    threshold = SURE if short else settings.turn_threshold
+    if text is TextEvidence.COMPLETE and probability >= threshold:
+        return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
+    if text in (TextEvidence.DOUBTFUL, TextEvidence.WORD) and probability >= SURE:
+        return at_once, Ending.SMART_TURN
+    expected = {TextEvidence.DOUBTFUL: UNSURE, TextEvidence.UNFINISHED: UNLIKELY}
+    goes_on = text in expected and probability < expected[text]
+    return wait if goes_on and evidence.voiced >= SHORTER else silence

@@ -1,0 +1,119 @@
+"""Smart Turn itself, and what happens without it."""
+
+from pathlib import Path
+import sys
+
+import numpy as np
+import pytest
+from robot import goforward, RATE, raw, RECORDINGS, TURN_MODEL
+
+from distil_whisper_ros.audio.log_mel import log_mel
+from distil_whisper_ros.core.errors import ModelError
+from distil_whisper_ros.speech.turn_detector import HEARD, load, TurnDetector
+from distil_whisper_ros.whisper.checkpoint import find_turn_model
+from distil_whisper_ros.whisper.checkpoint import TURN_MODEL as FILE
+
+PAUSE = np.random.default_rng(0).normal(0, 3e-4, round(0.13 * RATE)).astype(np.float32)
+
+
+def untold(_step, _share):
+    pass
+
+
+@pytest.fixture(scope='module')
+def detector():
+    notices: list[str] = []
+    made = TurnDetector(lambda: find_turn_model(str(TURN_MODEL), True, untold), notices.append)
+    yield made
+    made.close()
+    assert not notices
+
+
+def test_the_spectrogram_is_that_of_transformers():
+    from transformers import WhisperFeatureExtractor
+
+    samples = np.pad(goforward(), (HEARD - len(goforward()), 0))
+    theirs = WhisperFeatureExtractor(chunk_length=8)(
+        samples, sampling_rate=RATE, do_normalize=True, return_tensors='np'
+    ).input_features[0]
+    assert np.abs(log_mel(samples) - theirs).max() < 1e-4
+
+
+def test_it_hears_whether_a_sentence_is_complete(detector):
+    said = raw(RECORDINGS / 'something.raw')  # "go somewhere and do something"
+    whole, part = said[: round(2.35 * RATE)], said[: round(1.3 * RATE)]
+    assert detector.ask(np.concatenate((whole, PAUSE))).future.result(30) > 0.6
+    assert detector.ask(np.concatenate((part, PAUSE))).future.result(30) < 0.5
+
+
+def test_longer_speech_than_it_hears_is_cut_in_front(detector):
+    said = np.concatenate((goforward(), PAUSE))
+    longer = np.concatenate((np.zeros(2 * HEARD - len(said), np.float32), said))
+    answers = [detector.ask(each).future.result(30) for each in (longer, longer[-HEARD:])]
+    assert answers[0] == answers[1]
+
+
+def notices_of(find) -> list[str]:
+    notices: list[str] = []
+    detector = TurnDetector(find, notices.append)
+    try:
+        assert detector.load().future.result(30) is False
+        assert detector.ask(PAUSE) is None
+    finally:
+        detector.close()
+    return notices
+
+
+def test_without_a_file_there_is_one_notice(tmp_path):
+    (notice,) = notices_of(lambda: find_turn_model(str(tmp_path), True, untold))
+    assert f'{tmp_path}' in notice and FILE in notice
+    assert notice.startswith('without turn detection, utterances end after utterance.end_silence')
+
+
+def test_without_onnxruntime_there_is_one_notice(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    (notice,) = notices_of(lambda: find_turn_model(str(TURN_MODEL), True, untold))
+    assert 'onnxruntime is not installed: pip install onnxruntime' in notice
+
+
+@pytest.mark.parametrize('content', [b'', b'no model', 'half'])
+def test_a_damaged_file_is_named(tmp_path, content):
+    if content == 'half':
+        content = (TURN_MODEL / FILE).read_bytes()[:4_000_000]
+    (tmp_path / FILE).write_bytes(content)
+    with pytest.raises(ModelError, match=f'{FILE} cannot be used as Smart Turn'):
+        load(tmp_path / FILE)
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('/no/such/file.onnx', 'where there is no smart-turn-v3.2-cpu.onnx'),
+        ('~nobody-of-that-name/x', 'where there is no smart-turn'),
+        ('a b', 'must be a name on the hub'),
+        ('pipecat-ai/smart-turn-v3', 'fetch it once with a network'),
+    ],
+)
+def test_a_file_that_is_not_there(name, reason, tmp_path, monkeypatch):
+    monkeypatch.setattr('huggingface_hub.constants.HF_HUB_CACHE', str(tmp_path))
+    with pytest.raises(ModelError, match=reason):
+        find_turn_model(name, True, untold)
+
+
+def test_a_file_a_folder_and_the_cache_are_found(tmp_path, monkeypatch):
+    assert find_turn_model(str(TURN_MODEL), True, untold) == TURN_MODEL / FILE
+    assert find_turn_model(str(TURN_MODEL / FILE), True, untold) == TURN_MODEL / FILE
+    hub = tmp_path / 'models--pipecat-ai--smart-turn-v3'
+    snapshot = hub / 'snapshots' / ('a' * 40)
+    snapshot.mkdir(parents=True)
+    (hub / 'refs').mkdir()
+    (hub / 'refs' / 'main').write_text('a' * 40)
+    (snapshot / FILE).write_bytes(b'model')
+    monkeypatch.setattr('distil_whisper_ros.whisper.checkpoint.snapshot_download', _cached(hub))
+    assert find_turn_model('pipecat-ai/smart-turn-v3', False, untold) == snapshot / FILE
+
+
+def _cached(hub: Path):
+    from huggingface_hub import snapshot_download
+
+    return lambda **more: snapshot_download(**more, cache_dir=hub.parent)
