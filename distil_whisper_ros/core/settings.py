@@ -11,6 +11,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
+from .command_grammar import wordings
 from .errors import SettingError
 from .parameter_spec import (
     model_parameter,
@@ -124,6 +125,14 @@ class ModelSettings(ParameterGroup):
         'Run the model while configuring, so that the first request is not slower, and test '
         'it with a spoken clip.',
     )
+
+
+@dataclass(frozen=True)
+class DecodingSettings(ModelSettings):
+    """The settings of the model, with what a request wants to know from the decoder."""
+
+    wordings: tuple[str, ...] = ()
+    """Wordings of the commands that the audio is compared with."""
 
 
 @dataclass(frozen=True)
@@ -349,9 +358,20 @@ class SelfSpeechSettings(ParameterGroup):
 class CommandSettings(ParameterGroup):
     """Commands that a text is mapped to."""
 
-    phrases: list[str] = parameter([], 'Commands. A text is mapped to the most similar one.')
+    phrases: list[str] = parameter(
+        [],
+        'Commands. They may have slots: "turn {left,right} {number} degrees", "go to the {room}".',
+    )
+    slots: list[str] = parameter(
+        [], 'Lists for the slots of the commands, as "room: kitchen, living room".'
+    )
     min_score: float = parameter(
-        0.75, 'Minimum similarity of a text and its command.', low=0.0, high=1.0
+        0.5, 'Minimum probability that the command was said.', low=0.0, high=1.0
+    )
+    within_sentences: bool = parameter(
+        False,
+        'Whether a command counts that is a part of a longer sentence, as "I am tired, stop". Never '
+        'one that is negated, asked or reported.',
     )
 
 
@@ -381,6 +401,15 @@ class Settings:
     save_audio_directory: str = start_parameter(
         '', 'Folder for a WAV file of each utterance. Empty, the default, saves no audio.'
     )
+
+    @property
+    def decoding(self) -> ModelSettings:
+        """The settings of the model with the commands; raise a SettingError for a wrong one."""
+        known = wordings((*self.commands.phrases,), (*self.commands.slots,))
+        if not known:
+            return self.model
+        model = {each.name: getattr(self.model, each.name) for each in fields(self.model)}
+        return DecodingSettings(**model, wordings=tuple(each.text for each in known))
 
 
 RENAMED = {
@@ -433,7 +462,9 @@ def settings_from(values: dict[str, Value]) -> Settings:
     settings = Settings()
     for group, changes in groups.items():
         top[group] = replace(getattr(settings, group), **changes)
-    return replace(settings, **top)
+    settings = replace(settings, **top)
+    _ = settings.decoding  # raises an error for commands that cannot be read
+    return settings
 
 
 def unknown(name: str) -> str:

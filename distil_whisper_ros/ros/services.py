@@ -162,7 +162,9 @@ def with_text_options(settings: Settings, options: Any) -> Settings:
         hotwords=[*options.hotwords],
     )
     commands = overridden(settings.commands, phrases=[*options.commands])
-    return replace(settings, model=model, commands=commands)
+    changed = replace(settings, model=model, commands=commands)
+    _ = changed.decoding  # raises an error for commands that cannot be read
+    return changed
 
 
 def overridden(group: Any, **values: Any) -> Any:

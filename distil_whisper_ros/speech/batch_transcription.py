@@ -171,7 +171,7 @@ class TranscriptionQueue:
             request.answer(transcript)
 
     def _fits(self, first: TranscriptionRequest, other: TranscriptionRequest, count: int) -> bool:
-        model = first.settings.model
+        model = first.settings.decoding
         short = all(
             len(request.audio) / request.sample_rate <= model.segment_length
             for request in (first, other)
@@ -208,7 +208,7 @@ class TranscriptionQueue:
         started = time.monotonic()
         spoken = [request for request in batch if request.utterance and request.utterance.voiced]
         utterances = [request.utterance for request in spoken if request.utterance]
-        model = batch[0].settings.model
+        model = batch[0].settings.decoding
         hypotheses: list[Hypothesis] = []
         if len(utterances) == 1:
             hypotheses = [self._transcriber(utterances[0], model, context)]

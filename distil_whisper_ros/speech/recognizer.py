@@ -601,7 +601,7 @@ class Recognizer:
             ahead.discard()
             self._finish(request, self._unheard(request, utterance))
             return
-        model = request.settings.model
+        model = request.settings.decoding
         job = ahead.take(utterance, model) or self._scheduler.submit(
             Priority.FINAL, lambda context: self._transcribe(utterance, model, context)
         )

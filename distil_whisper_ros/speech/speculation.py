@@ -46,7 +46,7 @@ class Speculation:
     def transcribe_all(self, utterance: Utterance) -> None:
         """Start to transcribe an utterance that may be complete."""
         self.discard()
-        model = self.request.settings.model
+        model = self.request.settings.decoding
         job = self._submit(Priority.SPECULATIVE, utterance, model)
         self._whole = (utterance, model, job)
         self._show_when_done(job, utterance, self._agreement.settle)

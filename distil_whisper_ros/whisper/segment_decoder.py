@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 import time
 
@@ -10,15 +10,17 @@ import torch
 
 from ..core.errors import ModelError
 from ..core.scheduler import JobContext
-from ..core.settings import ModelSettings
-from ..core.types import Segment, Word
+from ..core.settings import DecodingSettings, ModelSettings
+from ..core.types import PhraseScores, Segment, Word
 from .audio_context import FULL_CONTEXT
 from .clip import Clip
 from .decoding.fallback import compression_ratio, max_tokens
+from .decoding.phrases import phrase_scores, PhraseTree
 from .decoding.types import DecodingOptions, DecodingResult
 from .model import Whisper
 from .prompt import fit_prompt
 from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
+from .written_forms import written_forms
 
 # Times as likely as the language of the segment before, from which another language is believed.
 LANGUAGE_CHANGE = 4.0
@@ -64,6 +66,7 @@ class SegmentDecoder:
         self.whisper = whisper
         self._name, self._precision = name, precision
         self._on_notice = on_notice
+        self._tree: tuple[tuple[str, ...], PhraseTree] = ((), PhraseTree())  # the latest commands
         self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
 
     def decode(
@@ -95,7 +98,47 @@ class SegmentDecoder:
                 batch = states if len(rows) == len(clips) else states[rows]
                 options = self._options([clips[row] for row in rows], language, size, call)
                 results |= zip(rows, whisper.decode(batch, options, call.context))
+        if isinstance(call.settings, DecodingSettings) and self.whisper.greedy is not None:
+            with call.clock('commands'):
+                for row, result in results.items():
+                    tree = self._phrase_tree(call.settings.wordings)
+                    results[row] = replace(
+                        result,
+                        phrases=self._phrases(
+                            states[row : row + 1], languages[row], tree, result, call
+                        ),
+                    )
         return [results[row] for row in range(len(clips))]
+
+    def _phrases(
+        self,
+        states: torch.Tensor,
+        language: str,
+        tree: PhraseTree,
+        result: DecodingResult,
+        call: Call,
+    ) -> PhraseScores:
+        """Return how likely the audio is each of the commands."""
+        prefix = self.whisper.special_tokens.prefix(language, call.settings.task)
+        scores = phrase_scores(self.whisper.greedy, states, prefix, tree, call.context)
+        known = call.settings.wordings
+        return PhraseScores(
+            {known[phrase]: score for phrase, score in scores.items()},
+            sum(result.log_probabilities),
+        )
+
+    def _phrase_tree(self, wordings: tuple[str, ...]) -> PhraseTree:
+        known, tree = self._tree
+        if wordings != known:
+            tokens = self.whisper.tokenizer
+            forms = [
+                (number, tokens(form, add_special_tokens=False).input_ids)
+                for number, wording in enumerate(wordings)
+                for form in written_forms(wording)
+            ]
+            tree = PhraseTree.of(forms)
+            self._tree = wordings, tree
+        return tree
 
     def _options(
         self, clips: Sequence[Clip], language: str, size: int, call: Call
@@ -147,6 +190,7 @@ class SegmentDecoder:
             truncated=not result.ended,
             language=language,
             end_confidence=self._end_confidence(result),
+            phrases=result.phrases,
         )
 
     def _end_confidence(self, result: DecodingResult) -> float | None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from ...core.types import PhraseScores
+
 
 @dataclass(frozen=True)
 class DecodingOptions:
@@ -42,6 +44,8 @@ class DecodingResult:
     attention: torch.Tensor | None
     """Logits of the attention to the audio, shape (heads, tokens + 1, positions): the rows that
     predict each token, and the end token."""
+    phrases: PhraseScores | None = None
+    """How likely the audio is each of the phrases."""
 
 
 def alignment_heads(model: Any) -> dict[int, list[int]]:
