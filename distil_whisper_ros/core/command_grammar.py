@@ -83,8 +83,8 @@ def _choices(slot: str, command: str, lists: dict[str, list[str]]) -> Sequence[s
     if len(choices) < 2:
         known = ', '.join(['number', *lists])
         raise SettingError(
-            f'commands.phrases has {command!r}, whose slot {{{slot}}} is not known: it must be one '
-            f'of {known} (commands.slots adds lists), or a choice as {{left,right}}'
+            f'commands.phrases has {command!r}, whose slot {{{slot}}} is not known: it must be '
+            f'one of {known} (commands.slots adds lists), or a choice as {{left,right}}'
         )
     return choices
 

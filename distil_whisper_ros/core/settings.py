@@ -360,7 +360,8 @@ class CommandSettings(ParameterGroup):
 
     phrases: list[str] = parameter(
         [],
-        'Commands. They may have slots: "turn {left,right} {number} degrees", "go to the {room}".',
+        'Commands that the robot knows. They may have slots: "turn {left,right} {number} '
+        'degrees", "go to the {room}".',
     )
     slots: list[str] = parameter(
         [], 'Lists for the slots of the commands, as "room: kitchen, living room".'
@@ -370,8 +371,8 @@ class CommandSettings(ParameterGroup):
     )
     within_sentences: bool = parameter(
         False,
-        'Whether a command counts that is a part of a longer sentence, as "I am tired, stop". Never '
-        'one that is negated, asked or reported.',
+        'Whether a command counts that is a part of a longer sentence, as "I am tired, stop". '
+        'Never one that is negated, asked or reported.',
     )
 
 

@@ -194,6 +194,20 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command that was said, or may have been."""
+
+    text: str = ''
+    """As it is written in `commands.phrases`, with its slots."""
+    score: float = 0.0
+    """Probability that it was said."""
+    values: tuple[str, ...] = ()
+    """What its slots hold, in their order."""
+    wording: str = ''
+    """It with the values in its slots."""
+
+
+@dataclass(frozen=True)
 class Transcript:
     """The result of a request."""
 
@@ -204,9 +218,10 @@ class Transcript:
     """Why there is no text, as a sentence; empty for TRANSCRIBED."""
     utterance: Utterance | None = None
     hypothesis: Hypothesis | None = None
-    command: str = ''
-    """The command that the text was mapped to, if any."""
-    command_score: float = 0.0
+    command: Command = Command()
+    """The command that was said; with an empty text if none was."""
+    command_alternatives: tuple[Command, ...] = ()
+    """The likeliest commands, most likely first, whether one was said or not."""
 
     @property
     def accepted(self) -> bool:

@@ -79,8 +79,13 @@ def transcript_message(
         outcome=int(transcript.outcome),
         accepted=transcript.accepted,
         reason=transcript.reason,
-        command=transcript.command,
-        command_score=transcript.command_score,
+        command=transcript.command.text,
+        command_score=(
+            transcript.command_alternatives[0].score if transcript.command_alternatives else 0.0
+        ),
+        command_values=[*transcript.command.values],
+        command_alternatives=[each.wording for each in transcript.command_alternatives],
+        command_alternative_scores=[each.score for each in transcript.command_alternatives],
         model=model,
         device=device,
     )

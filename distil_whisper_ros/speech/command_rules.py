@@ -8,14 +8,14 @@ import re
 
 # A sentence with one of these words is no command, unless the command itself has the word.
 NEGATIONS = frozenset(
-    "don't dont doesn't didn't can't cannot couldn't won't wouldn't shouldn't mustn't isn't aren't "
-    "wasn't weren't haven't hasn't never not nobody nothing neither nor without unless instead "
-    'cancel avoid refuse forbid'.split()
+    "don't dont doesn't didn't can't cannot couldn't won't wouldn't shouldn't mustn't isn't "
+    "aren't wasn't weren't haven't hasn't never not nobody nothing neither nor without "
+    'unless instead cancel avoid refuse forbid'.split()
 )
 REPORTS = frozenset(
-    'said says say saying told tells tell asked asks ask asking shouted shouts wrote writes thought '
-    'thinks think guess believe heard hear if when whether because why what who whose whom which how '
-    'where was were did had has have would might maybe perhaps'.split()
+    'said says say saying told tells tell asked asks ask asking shouted shouts wrote writes '
+    'thought thinks think guess believe heard hear if when whether because why what who whose '
+    'whom which how where was were did had has have would might maybe perhaps'.split()
 )
 QUESTIONS = frozenset(
     'should shall do does did is are am was were have has had may might must would'.split()

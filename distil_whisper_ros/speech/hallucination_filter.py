@@ -26,7 +26,7 @@ import re
 from ..core.audio_format import FRAME_DURATION
 from ..core.settings import HallucinationFilterSettings, Settings
 from ..core.types import Hypothesis, Outcome, Segment, Transcript, Utterance
-from .command_matcher import match
+from .command_matcher import match, overruled
 from .words import words
 
 # A logistic regression on 161 right texts of single words, digits and sentences (clean, in noise
@@ -186,7 +186,10 @@ def without_rejected(
 def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -> Transcript:
     """Return the transcript of an utterance: transcribed, or rejected with the reason."""
     reason = rejection(hypothesis, utterance, settings.hallucination_filter)
-    if reason:
+    spoken = utterance.voiced >= settings.hallucination_filter.min_speech
+    found = match(hypothesis, utterance, settings.commands, trusted=not reason)
+    # What sounds like a command is one, although the free text is a guess.
+    if reason and not (spoken and found.command.text):
         return Transcript(
             Outcome.REJECTED,
             text=hypothesis.text,
@@ -194,13 +197,14 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
             utterance=utterance,
             hypothesis=hypothesis,
         )
-    hypothesis = without_rejected(hypothesis, utterance, settings.hallucination_filter)
-    command, score = match(hypothesis.text, settings.commands.phrases)
+    if not reason:
+        hypothesis = without_rejected(hypothesis, utterance, settings.hallucination_filter)
+    hypothesis = overruled(found, hypothesis)
     return Transcript(
         Outcome.TRANSCRIBED,
         text=hypothesis.text,
         utterance=utterance,
         hypothesis=hypothesis,
-        command=command if score >= settings.commands.min_score else '',
-        command_score=score,
+        command=found.command,
+        command_alternatives=found.alternatives,
     )

@@ -98,34 +98,20 @@ class SegmentDecoder:
                 batch = states if len(rows) == len(clips) else states[rows]
                 options = self._options([clips[row] for row in rows], language, size, call)
                 results |= zip(rows, whisper.decode(batch, options, call.context))
-        if isinstance(call.settings, DecodingSettings) and self.whisper.greedy is not None:
+        greedy = self.whisper.greedy
+        if isinstance(call.settings, DecodingSettings) and greedy is not None:
             with call.clock('commands'):
+                known = call.settings.wordings
+                tree = self._phrase_tree(known)
                 for row, result in results.items():
-                    tree = self._phrase_tree(call.settings.wordings)
-                    results[row] = replace(
-                        result,
-                        phrases=self._phrases(
-                            states[row : row + 1], languages[row], tree, result, call
-                        ),
+                    start = self.whisper.special_tokens.prefix(languages[row], call.settings.task)
+                    likely = phrase_scores(
+                        greedy, states[row : row + 1], start, tree, call.context
                     )
+                    named = {known[phrase]: score for phrase, score in likely.items()}
+                    phrases = PhraseScores(named, sum(result.log_probabilities))
+                    results[row] = replace(result, phrases=phrases)
         return [results[row] for row in range(len(clips))]
-
-    def _phrases(
-        self,
-        states: torch.Tensor,
-        language: str,
-        tree: PhraseTree,
-        result: DecodingResult,
-        call: Call,
-    ) -> PhraseScores:
-        """Return how likely the audio is each of the commands."""
-        prefix = self.whisper.special_tokens.prefix(language, call.settings.task)
-        scores = phrase_scores(self.whisper.greedy, states, prefix, tree, call.context)
-        known = call.settings.wordings
-        return PhraseScores(
-            {known[phrase]: score for phrase, score in scores.items()},
-            sum(result.log_probabilities),
-        )
 
     def _phrase_tree(self, wordings: tuple[str, ...]) -> PhraseTree:
         known, tree = self._tree

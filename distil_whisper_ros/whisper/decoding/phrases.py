@@ -50,9 +50,9 @@ def phrase_scores(
 ) -> dict[int, float]:
     """Return the log probability of each phrase, given the audio.
 
-    `states` are the encoder states of one utterance, shape (1, positions, d_model); `start` are the
-    tokens before the text. A phrase's probability is the sum of those of its forms, each with the
-    end of the text behind it; phrases that are too unlikely are not in the result. Raises
+    `states` are the encoder states of one utterance, shape (1, positions, d_model); `start` are
+    the tokens before the text. A phrase's probability is the sum of those of its forms, each with
+    the end of the text behind it; phrases that are too unlikely are not in the result. Raises
     JobAborted.
     """
     found: dict[int, list[float]] = {}

@@ -1,0 +1,28 @@
+"""Whole numbers in English words."""
+
+ONES = (
+    'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen '
+    'fifteen sixteen seventeen eighteen nineteen'
+).split()
+TENS = 'twenty thirty forty fifty sixty seventy eighty ninety'.split()
+
+
+def spell(number: str) -> str:
+    """Return a whole number from 0 to 999 in English words; anything else as it is."""
+    if not (number.isascii() and number.isdecimal()) or int(number) > 999:
+        return number
+    value = int(number)
+    hundreds, rest = divmod(value, 100)
+    parts = [f'{ONES[hundreds]} hundred'] if hundreds else []
+    if rest or not hundreds:
+        tens, ones = divmod(rest, 10)
+        parts.append(
+            ONES[rest] if tens < 2 else TENS[tens - 2] + (f' {ONES[ones]}' if ones else '')
+        )
+    return ' '.join(parts)
+
+
+def digits(word: str) -> str:
+    """Return an English number word up to nineteen in digits; anything else as it is."""
+    known: list[str] = list(ONES)
+    return str(known.index(word.casefold())) if word.casefold() in known else word
