@@ -80,7 +80,7 @@ def arguments() -> argparse.ArgumentParser:
         '--command',
         action='append',
         default=[],
-        help='print the most similar command instead of the text; can be given several times',
+        help='print the command that was said instead of the text; can be given several times',
     )
     parser.add_argument('--namespace', default='', help='namespace of the robot, as "robot1"')
     parser.add_argument('--quiet', action='store_true', help='print only the text')
@@ -263,7 +263,7 @@ def print_result(answer: Any, options: argparse.Namespace) -> int:
     if options.command:
         print(transcript.command, flush=True)
         command = transcript.command or 'no command'
-        print_detail(f'{command}: {transcript.command_score:.0%} like "{transcript.text}"')
+        print_detail(f'{command}, probability {transcript.command_score:.0%}: "{transcript.text}"')
         return 0 if transcript.command else 1
     print(transcript.text, flush=True)
     print_detail(

@@ -61,7 +61,7 @@ def wordings(commands: tuple[str, ...], slots: tuple[str, ...] = ()) -> tuple[Wo
 def slot_lists(slots: Iterable[str]) -> dict[str, list[str]]:
     """Return the choices of each list of `commands.slots`; raise a SettingError."""
     lists = {}
-    for line in slots:
+    for line in filter(None, slots):
         name, colon, values = line.partition(':')
         choices = [value.strip() for value in values.split(',') if value.strip()]
         if not colon or not name.strip() or not choices:

@@ -8,6 +8,7 @@ the time that it takes to say it. Where no such comparison exists, the free text
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 import math
 
 from rapidfuzz.distance import Indel
@@ -49,6 +50,7 @@ class CommandMatch:
     """The likeliest commands, whether one of them was said or not, most likely first."""
 
 
+@lru_cache(maxsize=20_000)
 def plain(text: str) -> str:
     """Return a text without case and punctuation, its numbers in words."""
     return ' '.join(spell(word) for word in words(text.casefold()))
@@ -156,7 +158,11 @@ def _by_text(said: str, known: Iterable[Wording], similar: bool, within: bool) -
 
 def _similarity(said: str, expected: str) -> float:
     """Return the probability of a command by the similarity of the text alone."""
-    if len(said.split()) > len(expected.split()):  # "not turn right" is no "turn right"
+    pairs = [*zip(said.split(), expected.split())]
+    # Not the same words: "not turn right" is no "turn right", and a blue ball is no red one.
+    if len(said.split()) != len(expected.split()) or any(
+        Indel.normalized_similarity(*pair) < SIMILAR_FROM for pair in pairs
+    ):
         return 0.0
     similarity = Indel.normalized_similarity(said, expected)
     return max(0.0, min(1.0, (similarity - SIMILAR_FROM) / (SIMILAR_TO - SIMILAR_FROM)))

@@ -23,9 +23,9 @@ QUESTIONS = frozenset(
 PEOPLE = frozenset('i we he she it they'.split())
 # What people put around a command. "can you" asks for it, and "can I" does not.
 POLITE = re.compile(
-    r'^(?:(?:please|now|okay|ok|hey|hi|hello|robot|well|so|and|then|just|um|uh|er|right then|'
+    r'^(?:(?:please|now|okay|ok|hey|hi|hello|robot|well|so|and|then|just|um|uh|er|'
     r'can you|could you|will you|would you|i want you to|i need you to|you can|kindly) )+'
-    r'|(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|right now|for me|again))+$'
+    r'|(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|for me|again))+$'
 )
 REQUESTS = ('can you', 'could you', 'will you', 'would you', 'i want you to', 'i need you to')
 
@@ -43,14 +43,17 @@ def forbids(said: str, command: str) -> bool:
     """Return whether a sentence negates, asks or reports a command; both in plain words."""
     spoken = said.replace('’', "'").split()
     own = frozenset(command.replace('’', "'").split())
-    extra = [word for word in _core_words(spoken) if word not in own]
-    if any(word in NEGATIONS or word in REPORTS or word in PEOPLE for word in extra):
+    rest = _without_request(spoken)
+    extra = [word for word in rest if word not in own]
+    if any(word in NEGATIONS for word in extra):
         return True
-    first = spoken[0] if spoken else ''
-    return first in QUESTIONS and first not in own
+    if len(rest) <= len(command.split()):  # a word that was heard wrong: "When?" is "one"
+        return False
+    reported = any(word in REPORTS or word in PEOPLE for word in extra)
+    return reported or (rest[0] in QUESTIONS and rest[0] not in own)
 
 
-def _core_words(spoken: list[str]) -> list[str]:
+def _without_request(spoken: list[str]) -> list[str]:
     """Return the words without a request's beginning: "can you"."""
     said = ' '.join(spoken)
     for request in REQUESTS:

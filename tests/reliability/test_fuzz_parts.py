@@ -13,8 +13,8 @@ import pytest
 from distil_whisper_ros.audio.framing import Framer
 from distil_whisper_ros.audio.resampling import Resampler
 from distil_whisper_ros.core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
-from distil_whisper_ros.core.settings import UtteranceSettings
-from distil_whisper_ros.core.types import Ending
+from distil_whisper_ros.core.settings import CommandSettings, UtteranceSettings
+from distil_whisper_ros.core.types import Ending, Hypothesis, Segment, Utterance
 from distil_whisper_ros.ros.log import printable
 from distil_whisper_ros.speech.command_matcher import match, plain
 from distil_whisper_ros.speech.endpointer import DELAY, Endpointer, ONSET_AGE
@@ -24,6 +24,7 @@ from distil_whisper_ros.speech.words import words
 FULL = os.environ.get('RELIABILITY', 'short') == 'full'
 CASES = int(os.environ.get('FUZZ_CASES', '20000' if FULL else '1000'))
 SEED = int(os.environ.get('FUZZ_SEED', '1'))
+NO_SLOTS = str.maketrans('', '', '{}')
 RATES = (8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000, 384_000)
 ALPHABETS = (
     'abc ',
@@ -106,16 +107,22 @@ def test_each_utterance_ends_within_its_frames():
 @pytest.mark.timeout(900)
 def test_texts():
     for number, chance in enumerate(chances()):
-        first, second, limit = text(chance), text(chance), chance.choice((1, 10, 500))
+        first, limit = text(chance), chance.choice((1, 10, 500))
         shown = printable(first, limit)
         assert shown.isprintable() and len(shown) <= 10 * limit + 30, number
         assert not any(part.isspace() or not part for part in words(first)), number
         assert plain(plain(first)) == plain(first), (number, first)
-        commands = [text(chance) for _ in range(3)]
-        command, score = match(first, commands)
-        assert 0.0 <= score <= 1.0 and command in ('', *commands), number
-        if plain(first):
-            assert match(first, [first, second])[1] == 1.0, number
+        commands = [text(chance).translate(NO_SLOTS) for _ in range(3)]
+        heard = Hypothesis((Segment(first, 0.0, 1.0, -0.5, 0.1, 1.0),))
+        silence = Utterance.whole(np.zeros(16_000, np.float32))
+        found = match(heard, silence, CommandSettings(phrases=commands))
+        assert found.command.text in ('', *commands), number
+        assert all(0.0 <= each.score <= 1.0 for each in found.alternatives), number
+        same = first.translate(NO_SLOTS)
+        if plain(same):
+            same_text = Hypothesis((Segment(same, 0.0, 1.0, -0.5, 0.1, 1.0),))
+            found = match(same_text, silence, CommandSettings(phrases=[same, commands[0]]))
+            assert found.alternatives[0].score == 1.0, number
 
 
 @pytest.mark.timeout(900)

@@ -54,6 +54,7 @@ LIBRARIES = {
     'whisper/model': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},
     'whisper/decoding/greedy': {'torch'},
+    'whisper/decoding/phrases': {'torch'},
     'whisper/decoding/cuda_graph': {'torch'},
     'whisper/decoding/speculative': {'torch'},
     'whisper/decoding/transformers_generate': {'torch', 'transformers'},

@@ -162,12 +162,14 @@ class TestListen:
         _, transcript = listening.result()
         assert transcript.accepted
         assert transcript.command == ''
-        assert transcript.command_score < 0.75
+        assert transcript.command_score < 0.5
 
     def test_commands_can_be_a_parameter(self, client, room):
         for wrong in ('go', [1, 2], True):
             assert 'commands.phrases is' in client.set_parameter('commands.phrases', wrong)
-        phrases = ['turn left', 'go forward ten meters']
+        phrases = ['turn {left,right}', 'go forward {number} meters']
+        wrong = ['go to the {place}']
+        assert "slot {place} is not known" in client.set_parameter('commands.phrases', wrong)
         assert client.set_parameter('commands.phrases', phrases) == ''
         assert client.get_parameter('commands.phrases').string_array_value == phrases
         future = client.start_trigger('record')
@@ -175,7 +177,9 @@ class TestListen:
         room.say(goforward(), wait=False)
         wait_for(future.done, 30, 'the reply')
         wait_for(lambda: client.transcripts, 5, 'the transcript')
-        assert client.transcripts[0].command == 'go forward ten meters'
+        transcript = client.transcripts[0]
+        assert (transcript.command, transcript.command_values) == (phrases[1], ['10'])
+        assert transcript.command_alternatives[0] == 'go forward 10 meters'
         assert client.set_parameter('commands.phrases', []) == ''
 
     @pytest.mark.parametrize(

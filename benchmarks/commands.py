@@ -1,0 +1,188 @@
+"""Commands: how many are heard, and how often one is heard that nobody said.
+
+    python benchmarks/commands.py --speech FOLDER [--sounds FOLDER] [--model models/tiny.en]
+
+`--speech` is a folder of recordings with their texts (the layouts are in benchmarks/corpus.py), of
+single words; each is heard as it is and in noise 10 dB below it, with a list of the ten words
+below, and with one of fifty. `--sounds` is a folder of sounds without words. The sentences of
+people and a book of the other benchmarks are ordinary speech. Printed are the commands that are
+right by the free text alone (exactly, or the most similar one) and by the decoder's comparison,
+and the false ones; results/commands.png has misses against false commands for each
+`commands.min_score`.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+import statistics
+import sys
+import time
+
+from audio_context import activity, clips_of
+import numpy as np
+from partial import RESULTS
+from robot import MODEL
+from utterances import utterances
+
+from distil_whisper_ros.audio.recordings import read_recording
+from distil_whisper_ros.core.settings import CommandSettings, Settings
+from distil_whisper_ros.core.types import Transcript, Utterance
+from distil_whisper_ros.speech.command_matcher import plain
+from distil_whisper_ros.speech.hallucination_filter import filtered, rejection
+from distil_whisper_ros.whisper.transcriber import Transcriber
+
+TEN = tuple('back five four front left one right stop three two'.split())
+FIFTY = (
+    *TEN,
+    *(
+        'zero six seven eight nine yes no on off up down go bed bird cat dog happy house marvin '
+        'sheila tree wow forward backward follow learn visual start pause home dock sleep wake '
+        'faster slower turn open close lift drop'
+    ).split(),
+)
+LONGEST = 8.0  # s of an ordinary sentence
+SENTENCES = 200
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recording and what was said in it."""
+
+    kind: str
+    utterance: Utterance
+    text: str
+
+
+def cases(speech: Path, sounds: Path | None) -> list[Case]:
+    """Return the recordings."""
+    found = []
+    for kind, clips in zip(('clean', '10 dB'), clips_of(speech)):
+        found += [Case(kind, whole(samples), plain(text)) for samples, text in clips]
+    for path in sorted(sounds.glob('*.flac')) if sounds is not None else []:
+        found.append(Case('sounds', whole(read_recording(str(path))), ''))
+    short = [clip for clip in utterances() if len(clip[0]) < LONGEST * 16_000][:SENTENCES]
+    found += [Case('sentences', whole(samples), plain(text)) for samples, text in short]
+    return found
+
+
+def whole(samples: np.ndarray) -> Utterance:
+    return Utterance.whole(samples, activity(samples))
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description='Commands that are heard, and false ones.')
+    parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
+    parser.add_argument('--speech', type=Path, required=True, help='words with their texts')
+    parser.add_argument('--sounds', type=Path, help='sounds without words')
+    options = parser.parse_args()
+    transcriber = Transcriber(Settings().model.replaced(id=options.model, language='en'))
+    known = cases(options.speech, options.sounds)
+    curves = {}
+    for name, commands in (('10 commands', TEN), ('50 commands', FIFTY)):
+        heard = [
+            hear(transcriber, case, commands, f'{name}: {number} of {len(known)}')
+            for number, case in enumerate(known, 1)
+        ]
+        print('\r', end='', file=sys.stderr)
+        print(f'\n{options.model}, {name}')
+        show(known, commands, [each[0] for each in heard], [each[2] for each in heard])
+        print(f'comparing takes {statistics.median(each[1] for each in heard):.3f} s')
+        curves[name] = curve(known, commands, [each[0] for each in heard])
+    draw(curves, RESULTS / 'commands.png')
+
+
+def hear(
+    transcriber: Transcriber, case: Case, commands: tuple[str, ...], progress: str
+) -> tuple[Transcript, float, str]:
+    """Return the transcript, the time of the comparison in seconds, and the free text.
+
+    The free text is empty if the hallucination filter rejects it.
+    """
+    settings = Settings(
+        model=transcriber.settings, commands=CommandSettings(phrases=[*commands], min_score=0.0)
+    )
+    began = time.monotonic()
+    hypothesis = transcriber(case.utterance, settings.decoding)
+    took = hypothesis.parts.get('commands', time.monotonic() - began)
+    print(f'\r{progress} ', end='', file=sys.stderr)
+    reason = rejection(hypothesis, case.utterance, settings.hallucination_filter)
+    free = '' if reason else plain(hypothesis.text)
+    return filtered(hypothesis, case.utterance, settings), took, free
+
+
+def show(
+    known: list[Case], commands: tuple[str, ...], heard: list[Transcript], texts: list[str]
+) -> None:
+    """Print the table."""
+    default = CommandSettings().min_score
+    print(f'{"":<24}{"clips":>6}{"likeliest":>11}{"acts":>6}{"wrong":>7}{"by text":>9}')
+    for kind in dict.fromkeys(case.kind for case in known):
+        for inside in (True, False):
+            rows = [
+                (case, transcript, free)
+                for case, transcript, free in zip(known, heard, texts)
+                if case.kind == kind and (case.text in commands) is inside
+            ]
+            if not rows:
+                continue
+            best = [transcript.command.text == case.text for case, transcript, _ in rows]
+            acts = [transcript.command.score >= default for _, transcript, _ in rows]
+            text = [free == case.text for case, _, free in rows]
+            right = sum(b and a for b, a in zip(best, acts))
+            label = f'{kind}, {"a command" if inside else "no command"}'
+            first = f'{sum(best):>11}{right:>6}' if inside else f'{"":>11}{"":>6}'
+            last = f'{sum(text):>9}' if inside else ''
+            print(f'{label:<24}{len(rows):>6}{first}{sum(acts) - right:>7}{last}')
+
+
+def curve(
+    known: list[Case], commands: tuple[str, ...], heard: list[Transcript]
+) -> list[tuple[float, float, float]]:
+    """Return the part of commands that are missed, and of other clips with a false one."""
+    points = []
+    for score in np.linspace(0, 1, 101):
+        missed = [
+            not (transcript.command.text == case.text and transcript.command.score >= score)
+            for case, transcript in zip(known, heard)
+            if case.text in commands
+        ]
+        false = [
+            bool(transcript.command.text) and transcript.command.score >= score
+            for case, transcript in zip(known, heard)
+            if case.text not in commands
+        ]
+        points.append((float(score), float(np.mean(missed)), float(np.mean(false))))
+    return points
+
+
+def draw(curves: dict[str, list[tuple[float, float, float]]], path: Path) -> None:
+    """Draw missed commands against false ones, with the default marked."""
+    import matplotlib as mpl
+
+    mpl.use('Agg')
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4))
+    default = CommandSettings().min_score
+    for name, points in curves.items():
+        scores, missed, false = np.array(points).T
+        (line,) = axes.plot(100 * false, 100 * missed, label=name)
+        at = int(np.argmin(np.abs(scores - default)))
+        axes.plot(100 * false[at], 100 * missed[at], 'o', color=line.get_color())
+    axes.set(
+        xlabel='clips without a command that have a false one (%)',
+        ylabel='commands that are missed (%)',
+        title=f'commands.min_score from 0 to 1; the point is {default}',
+        xlim=(0, 12),
+        ylim=(0, None),
+    )
+    axes.legend()
+    figure.tight_layout()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=110)
+    print(f'wrote {path}')
+
+
+if __name__ == '__main__':
+    main()
