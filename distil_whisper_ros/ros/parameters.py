@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
+from ..core.command_grammar import wordings
 from ..core.errors import SettingError
 from ..core.parameter_spec import ParameterSpec, TakesEffect
 from ..core.settings import parameter_specs, RENAMED, Settings, settings_from, unknown
@@ -141,11 +142,29 @@ class Parameters:
 
     def refusal(self, parameters: Iterable[Parameter]) -> SetParametersResult | None:
         """Return why a request to set parameters is refused, or None if it is not."""
-        for parameter in parameters:
-            reason = self._refused(parameter)
-            if reason:
-                return SetParametersResult(successful=False, reason=printable(reason))
-        return None
+        parameters = [*parameters]
+        reason = next(filter(None, map(self._refused, parameters)), '')
+        reason = reason or self._wrong_together(parameters)
+        return SetParametersResult(successful=False, reason=printable(reason)) if reason else None
+
+    def _wrong_together(self, parameters: Iterable[Parameter]) -> str:
+        """Return why the commands and their slots would not fit each other.
+
+        The parameters have the right types.
+        """
+        changed: dict[str, Any] = {parameter.name: parameter.value for parameter in parameters}
+        names = 'commands.phrases', 'commands.slots'
+        if not any(name in changed and name in self._specs for name in names):
+            return ''
+        phrases, slots = (
+            changed[name] if name in changed else self._node.get_parameter(name).value or []
+            for name in names
+        )
+        try:
+            wordings((*phrases,), (*slots,))
+        except SettingError as error:
+            return str(error)
+        return ''
 
     def _refused(self, parameter: Parameter) -> str:
         spec = self._specs.get(parameter.name)

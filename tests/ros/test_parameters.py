@@ -119,7 +119,13 @@ def test_a_text_that_yaml_reads_as_something_else_is_to_be_quoted(idle, name, va
 
 def test_a_list_is_a_list_of_texts_for_tools(idle):
     client, _ = idle
-    names = ['commands.phrases', 'model.hotwords', 'self_speech.topics', 'self_speech.actions']
+    names = [
+        'commands.phrases',
+        'commands.slots',
+        'model.hotwords',
+        'self_speech.topics',
+        'self_speech.actions',
+    ]
     request = DescribeParameters.Request(names=names)
     service = 'speech_recognizer/describe_parameters'
     for described in client.call(DescribeParameters, service, request).descriptors:
@@ -127,8 +133,9 @@ def test_a_list_is_a_list_of_texts_for_tools(idle):
         assert not described.dynamic_typing
     for name in names:
         assert client.get_parameter(name).type == ParameterType.PARAMETER_STRING_ARRAY
-        assert client.set_parameter(name, ['go', 'stop']) == ''
-        assert client.get_parameter(name).string_array_value == ['go', 'stop']
+        texts = ['room: hall, den', 'part: arm, leg'] if name.endswith('slots') else ['go', 'stop']
+        assert client.set_parameter(name, texts) == ''
+        assert client.get_parameter(name).string_array_value == texts
         assert client.set_parameter(name, []) == ''  # comes as a list of bytes
         assert client.get_parameter(name).type == ParameterType.PARAMETER_STRING_ARRAY
         assert 'must be a list of texts' in client.set_parameter(name, [1, 2])

@@ -169,7 +169,7 @@ class TestListen:
             assert 'commands.phrases is' in client.set_parameter('commands.phrases', wrong)
         phrases = ['turn {left,right}', 'go forward {number} meters']
         wrong = ['go to the {place}']
-        assert "slot {place} is not known" in client.set_parameter('commands.phrases', wrong)
+        assert 'slot {place} is not known' in client.set_parameter('commands.phrases', wrong)
         assert client.set_parameter('commands.phrases', phrases) == ''
         assert client.get_parameter('commands.phrases').string_array_value == phrases
         future = client.start_trigger('record')
