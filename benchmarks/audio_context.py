@@ -4,17 +4,17 @@
     python benchmarks/audio_context.py --speech FOLDER [--margins 30 7 5]
 
 Word error rates over the 156 utterances of latency.py and 312 in more noise, or with `--speech`
-over a folder of recordings with their texts (the layouts are in benchmarks/corpus.py), as they are
+over a folder of recordings with their texts (cli/reference_texts.py has the layouts), as they are
 and in noise 10 dB below them: short words need such a folder. A margin is good for
 `model.audio_context_margin` if the word error rate of all does not rise against 30 s, and no text
-comes twice. A smaller margin is faster, but more texts fail and are decoded twice.
+comes twice. A smaller margin is faster, but more texts fail and are decoded twice. Margins take
+turns, so nothing is printed before the end.
 """
 
 import argparse
 from pathlib import Path
 import statistics
 import sys
-import time
 
 from corpus import corpus
 from robot import MODEL
@@ -27,6 +27,7 @@ from distil_whisper_ros.audio.recordings import read_recording
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.voice_activity import VoiceActivity
+from distil_whisper_ros.whisper.calibration import measure
 from distil_whisper_ros.whisper.decoding.fallback import is_repeated
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
@@ -52,32 +53,25 @@ def main() -> None:
         f'{"margin s":>9}{"WER":>8}{f"of first {len(first)}":>14}{"less first row, 95 %":>22}'
         f'{"median s":>10}{"redone":>8}{"twice":>7}'
     )
+    settings = ModelSettings(id=arguments.model, language='en', word_timestamps=False)
     baseline = None
-    for margin in arguments.margins:
-        settings = ModelSettings(
-            id=arguments.model, language='en', audio_context_margin=margin, word_timestamps=False
-        )
-        texts, times, redone = [], [], 0
-        for number, utterance in enumerate(heard, 1):
-            started = time.perf_counter()
-            hypothesis = transcriber(utterance, settings)
-            times.append(time.perf_counter() - started)
-            texts.append(hypothesis.text)
-            redone += hypothesis.redone
-            print(f'\r{margin} s: {number} of {len(clips)} ', end='', file=sys.stderr)
-        print('\r', end='', file=sys.stderr)
-        wrong, words = mistakes(references, texts, digits=arguments.speech is not None)
+    for row in measure(transcriber, heard, settings, arguments.margins, tell):
+        wrong, words = mistakes(references, row.texts, digits=arguments.speech is not None)
         baseline = wrong if baseline is None else baseline
         low, high = difference(wrong, baseline, words)
         rates = [part.sum() / words[: len(part)].sum() for part in (wrong, wrong[: len(first)])]
         twice = sum(
             is_repeated(text) and not is_repeated(reference)
-            for text, reference in zip(texts, references)
+            for text, reference in zip(row.texts, references)
         )
         print(
-            f'{margin:9.1f}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>22}'
-            f'{statistics.median(times):10.3f}{redone:8}{twice:7}'
+            f'{row.margin:9.1f}{rates[0]:8.3f}{rates[1]:14.3f}{f"{low:+.3f} to {high:+.3f}":>22}'
+            f'{statistics.median(row.times):10.3f}{row.redone:8}{twice:7}'
         )
+
+
+def tell(done: int, total: int) -> None:
+    print(f'\r{done} of {total} ', end='', file=sys.stderr)
 
 
 def clips_of(folder: Path) -> tuple[list, list]:

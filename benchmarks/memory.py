@@ -27,8 +27,8 @@ PROCESS = 1.0  # GB: Python, ROS, torch and CUDA's context
 POSITIONS, TOKENS = 1500, 448
 
 
-def parameters(width, encoder, decoder, heads, bins, vocabulary) -> int:
-    config = WhisperConfig(
+def config_of(width, encoder, decoder, heads, bins, vocabulary) -> WhisperConfig:
+    return WhisperConfig(
         vocab_size=vocabulary,
         num_mel_bins=bins,
         d_model=width,
@@ -39,6 +39,10 @@ def parameters(width, encoder, decoder, heads, bins, vocabulary) -> int:
         encoder_ffn_dim=4 * width,
         decoder_ffn_dim=4 * width,
     )
+
+
+def parameters(*shape: int) -> int:
+    config = config_of(*shape)
     with torch.device('meta'):
         model = WhisperForConditionalGeneration(config)
     model.tie_weights()
