@@ -1,8 +1,8 @@
 """How much work ahead the machine can do: less where one transcription takes long.
 
 A hot Jetson lowers its clocks, and a full audio context takes several times as long as a short
-one. Text at each short pause and every half second would keep the processor busy all the time then,
-and make it hotter, for texts that come too late.
+one. Text at each short pause and every half second would keep the processor busy all the time
+then, and make it hotter, for texts that come too late.
 """
 
 from .utterance_buffer import MARGIN
@@ -23,7 +23,7 @@ class Pace:
         """The mean time of the latest transcriptions in seconds."""
 
     def count(self, duration: float) -> None:
-        """Count a transcription of that duration in seconds; one that is aborted does not count."""
+        """Count a transcription of that duration in seconds; an aborted one does not count."""
         if self.duration:
             duration = NEWEST * duration + (1 - NEWEST) * self.duration
         self.duration = duration
@@ -31,8 +31,8 @@ class Pace:
     def pause(self, end_silence: float) -> float:
         """Return the pause in seconds at which to transcribe the utterance so far.
 
-        Where the text cannot be there before `end_silence` ends the utterance, the pause is longer:
-        in most of the short ones the speaker goes on, and the work is lost.
+        Where the text cannot be there before `end_silence` ends the utterance, the pause is
+        longer: in most of the short ones the speaker goes on, and the work is lost.
         """
         if self.duration <= end_silence:
             return MARGIN
