@@ -45,6 +45,7 @@ setup(
     extras_require={
         'torch': ['torch>=2.1'],
         'formats': ['av>=10'],  # M4A, WebM and others: see audio/compressed.py
+        'plot': ['matplotlib'],  # speech_calibrate --plot
         'test': ['pytest', 'pytest-timeout', 'hypothesis', 'pyyaml', 'jiwer', 'pocketsphinx'],
     },
     data_files=[
@@ -58,6 +59,7 @@ setup(
     ],
     entry_points={
         'console_scripts': [
+            f'speech_calibrate = {NAME}.cli.calibrate:main',
             f'speech_doctor = {NAME}.cli.doctor:main',
             f'speech_fetch_model = {NAME}.cli.fetch_model:main',
             f'speech_health = {NAME}.cli.health:main',

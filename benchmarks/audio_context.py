@@ -4,17 +4,18 @@
     python benchmarks/audio_context.py --speech FOLDER [--margins 30 7 5] [--peer]
 
 Word error rates over the 156 utterances of latency.py and 312 in more noise, or with `--speech`
-over a folder of recordings with their texts (the layouts are in benchmarks/corpus.py), as they are
+over a folder of recordings with their texts (cli/reference_texts.py has the layouts), as they are
 and in noise 10 dB below them: short words need such a folder. A margin is good for
 `model.audio_context_margin` if the word error rate of all does not rise against 30 s, and no text
-comes twice. A smaller margin is faster, but more texts fail and are decoded twice.
+comes twice. A smaller margin is faster, but more texts fail and are decoded twice. Margins take
+turns, so nothing is printed before the end.
 
 `--peer` adds rows for faster-whisper (int8, beam 1, with and without its voice activity filter) on
 the weights of tiny.en.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 import statistics
 import sys
@@ -32,6 +33,7 @@ from distil_whisper_ros.audio.recordings import read_recording
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.voice_activity import VoiceActivity
+from distil_whisper_ros.whisper.calibration import measure
 from distil_whisper_ros.whisper.decoding.fallback import is_repeated
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
@@ -58,20 +60,15 @@ def main() -> None:
         f'{"margin s":>9}{"WER":>8}{f"of first {len(first)}":>14}{"less first row, 95 %":>22}'
         f'{"median s":>10}{"redone":>8}{"twice":>7}'
     )
+    settings = ModelSettings(id=arguments.model, language='en', word_timestamps=False)
     baseline = None
-
-    def measure(name: str, recognize: Callable[[Utterance], tuple[str, int]]) -> None:
-        """Print the row of one way to recognize all utterances."""
-        nonlocal baseline
-        texts, times, redone = [], [], 0
-        for number, utterance in enumerate(heard, 1):
-            started = time.perf_counter()
-            text, again = recognize(utterance)
-            times.append(time.perf_counter() - started)
-            texts.append(text)
-            redone += again
-            print(f'\r{name}: {number} of {len(clips)} ', end='', file=sys.stderr)
-        print('\r', end='', file=sys.stderr)
+    rows = [
+        (f'{row.margin:.1f}', row.texts, row.times, row.redone)
+        for row in measure(transcriber, heard, settings, arguments.margins, tell)
+    ]
+    if arguments.peer:
+        rows += [peer(heard, False), peer(heard, True)]
+    for name, texts, times, redone in rows:
         wrong, words = mistakes(references, texts, digits=arguments.speech is not None)
         baseline = wrong if baseline is None else baseline
         low, high = difference(wrong, baseline, words)
@@ -85,20 +82,21 @@ def main() -> None:
             f'{statistics.median(times):10.3f}{redone:8}{twice:7}'
         )
 
-    for margin in arguments.margins:
-        settings = ModelSettings(
-            id=arguments.model, language='en', audio_context_margin=margin, word_timestamps=False
-        )
 
-        def ours(utterance: Utterance, settings: ModelSettings = settings) -> tuple[str, int]:
-            hypothesis = transcriber(utterance, settings)
-            return hypothesis.text, hypothesis.redone
+def peer(heard: Sequence[Utterance], vad: bool) -> tuple[str, list[str], list[float], int]:
+    """Return the row of faster-whisper; `vad` is its voice activity filter."""
+    recognize = faster_whisper('int8', vad)
+    texts, times = [], []
+    for number, utterance in enumerate(heard, 1):
+        started = time.perf_counter()
+        texts.append(recognize(utterance.samples)[0])
+        times.append(time.perf_counter() - started)
+        tell(number, len(heard))
+    return 'fw + VAD' if vad else 'fw', texts, times, 0
 
-        measure(f'{margin:.1f}', ours)
-    if arguments.peer:
-        for name, vad in (('fw', False), ('fw + VAD', True)):
-            peer = faster_whisper('int8', vad)
-            measure(name, lambda utterance, peer=peer: (peer(utterance.samples)[0], 0))
+
+def tell(done: int, total: int) -> None:
+    print(f'\r{done} of {total} ', end='', file=sys.stderr)
 
 
 def clips_of(folder: Path) -> tuple[list, list]:

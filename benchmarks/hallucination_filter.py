@@ -3,7 +3,7 @@
     python benchmarks/hallucination_filter.py [--sounds FOLDER] [--speech FOLDER] [--model MODEL]
 
 `--sounds` is a folder of recordings in which nobody speaks: coughs, dogs, your robot's motors.
-`--speech` is a folder of recordings with their texts (the layouts are in benchmarks/corpus.py):
+`--speech` is a folder of recordings with their texts (the layouts are in cli/reference_texts.py):
 each is heard as it is, and in noise 10 and 5 dB below it. Without one, the sounds are 51 clips of
 noise, hum and music, and the speech is people's sentences.
 

@@ -3,7 +3,10 @@
 import numpy as np
 from robot import RATE, raw, RECORDINGS
 
+from distil_whisper_ros.audio.noise import colored, with_noise
 from distil_whisper_ros.audio.recordings import read_recording
+
+__all__ = ['colored', 'no_speech', 'speech', 'with_noise']
 
 DURATION = 5  # s
 
@@ -56,18 +59,3 @@ def no_speech() -> dict[str, np.ndarray]:
     clips['siren'] = 0.2 * np.sin(2 * np.pi * 700 * time + 60 * np.sin(2 * np.pi * 0.5 * time))
     clips['steps'] = colored(random, len(time), 1.0) * 0.5 * np.exp(-15 * (time % 0.55))
     return {name: clip.clip(-1, 1).astype(np.float32) for name, clip in clips.items()}
-
-
-def colored(random: np.random.Generator, count: int, exponent: float) -> np.ndarray:
-    """Return noise whose amplitude falls with frequency to the `exponent`, of level 0 dBFS."""
-    spectrum = np.fft.rfft(random.normal(0, 1, count))
-    frequency = np.maximum(1, np.arange(len(spectrum)))
-    noise = np.fft.irfft(spectrum / frequency**exponent, count)
-    return noise / noise.std()
-
-
-def with_noise(samples: np.ndarray, ratio: float, seed: int = 0) -> np.ndarray:
-    """Return the samples in pink noise; `ratio` is signal to noise in dB."""
-    noise = colored(np.random.default_rng(seed), len(samples), 0.5)
-    gain = np.sqrt(np.mean(samples**2)) / 10 ** (ratio / 20)
-    return (samples + noise * gain).clip(-1, 1).astype(np.float32)

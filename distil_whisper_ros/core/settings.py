@@ -106,8 +106,8 @@ class ModelSettings(ParameterGroup):
     )  # fmt: skip
     audio_context_margin: float = parameter(
         -1.0, 'Silence added to the audio context after an utterance. Less is faster; too little '
-        'damages the text. -1 uses the value measured for this size of model, or 30 if none was '
-        'measured. 30 encodes the full audio context of 30 s.',
+        'damages the text. -1 uses 7 for tiny and base and 10 for larger models; speech_calibrate '
+        'finds the value of a model. 30 encodes the full audio context of 30 s.',
         low=-1.0, high=30.0, unit='s',
     )  # fmt: skip
     segment_length: float = parameter(

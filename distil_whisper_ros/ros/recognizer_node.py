@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 import itertools
+import os
 from os.path import expanduser, isdir
+from pathlib import Path
 import threading
 import time
 from typing import Any
@@ -25,6 +27,7 @@ from ..speech.turn_detector import TurnDetector
 from ..speech.voice_activity import VoiceActivity
 from .autostart import Autostart
 from .conversions import by_clock, TimeOf, transcript_message
+from .heartbeat import Heartbeat, PERIOD, VARIABLE
 from .listen_action import ListenAction
 from .log import log_failure, printable
 from .managed_node import ManagedNode, transition
@@ -116,6 +119,7 @@ class SpeechRecognizer(ManagedNode):
         self._machine.update(muted=self._muted)
         self._machine.tell()
         steady_timer(self, self._value('diagnostics_period'), self._publish_diagnostics)
+        self._start_heartbeat(os.environ.get(VARIABLE, ''))
         self._configure_delay = RETRY_PERIOD
         self._autostart = Autostart(self, self._start) if self._value('autostart') else None
 
@@ -505,6 +509,28 @@ class SpeechRecognizer(ManagedNode):
             active.recognizer.dropped if active is not None else 0,
         )
         self._check_clock()
+
+    def _start_heartbeat(self, path: str) -> None:
+        """Keep the file of the health check fresh, if the environment names one."""
+        if not path:
+            return
+        heartbeat = Heartbeat(Path(path).expanduser())
+        failed = False
+
+        def beat() -> None:
+            nonlocal failed
+            try:
+                heartbeat.beat(self._machine.state, printable(self._machine.detail))
+                failed = False
+            except OSError as error:
+                if not failed:
+                    cause = error.strerror
+                    log = self.get_logger()
+                    log.warn(f'SPEECH_HEALTH_FILE is {path!r}, which cannot be written: {cause}')
+                failed = True
+
+        beat()
+        steady_timer(self, PERIOD, beat)
 
     def _check_clock(self) -> None:
         """Log once that use_sim_time is set and no time comes."""

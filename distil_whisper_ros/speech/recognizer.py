@@ -36,6 +36,7 @@ from ..core.settings import Settings
 from ..core.types import Ending, Hypothesis, Outcome, Transcript, Utterance
 from .hallucination_filter import filtered
 from .modes import HandsFree, Mode, OneRequest
+from .pace import Pace
 from .request import Request, Stage
 from .self_speech import SelfSpeechGate
 from .speculation import Speculation, Transcribe
@@ -95,7 +96,8 @@ class Recognizer:
         """
         self._source = source
         self._voice_activity = voice_activity
-        self._transcribe = timed(transcribe)
+        self._pace = Pace()
+        self._transcribe = timed(transcribe, self._pace.count)
         self._observer = observer
         self._scheduler = scheduler
         self._turn_detector = turn_detector
@@ -511,6 +513,7 @@ class Recognizer:
             self._scheduler,
             lambda call: self._post(None, call),
             self._observer.on_partial,
+            self._pace,
         )
 
     def _hand_to_events(self, request: Request, utterance: Utterance) -> None:
@@ -758,12 +761,14 @@ def failed(error: Exception) -> Transcript:
     return Transcript(Outcome.FAILED, reason=f'internal error: {error!r}')
 
 
-def timed(transcribe: Transcribe) -> Transcribe:
-    """Return `transcribe` with the time that it takes noted in the hypothesis, in seconds."""
+def timed(transcribe: Transcribe, count: Callable[[float], None]) -> Transcribe:
+    """Return `transcribe` with the time that it takes noted in the hypothesis, and counted."""
 
     def measured(utterance, settings, context: JobContext) -> Hypothesis:
         started = time.monotonic()
         hypothesis = transcribe(utterance, settings, context)
-        return replace(hypothesis, processing_time=time.monotonic() - started)
+        duration = time.monotonic() - started
+        count(duration)
+        return replace(hypothesis, processing_time=duration)
 
     return measured

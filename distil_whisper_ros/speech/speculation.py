@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..core.audio_format import FRAME_DURATION
+from ..core.audio_format import frame_count, FRAME_DURATION
 from ..core.errors import SpeechError
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Utterance
 from .hallucination_filter import rejection
+from .pace import Pace
 from .partial_text import LocalAgreement
 from .request import Request
 
@@ -25,8 +26,12 @@ class Speculation:
         scheduler: Scheduler,
         post: Callable[[Callable[[], None]], None],
         on_partial: Callable[[Request, str], None],
+        pace: Pace | None = None,
     ) -> None:
         """`post` runs a call on the event thread, where `on_partial` gets the settled text."""
+        self._pace = pace or Pace()
+        self.pause = frame_count(self._pace.pause(request.settings.utterance.end_silence))
+        """The number of frames without speech at which to call `transcribe_all`."""
         self.request = request
         self._transcribe = transcribe
         self._scheduler = scheduler
@@ -67,7 +72,10 @@ class Speculation:
     def due(self) -> bool:
         """Whether the next partial text may start."""
         waited = self._frames_since_partial * FRAME_DURATION
-        return waited >= self.request.settings.partial.period and self._scheduler.idle
+        period = self.request.settings.partial.period
+        if self._partial is not None:  # the first one comes as soon as it may
+            period = self._pace.partial_period(period)
+        return waited >= period and self._scheduler.idle
 
     def transcribe_partial(self, utterance: Utterance) -> None:
         """Start to transcribe an utterance that goes on."""

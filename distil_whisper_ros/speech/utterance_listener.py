@@ -142,7 +142,7 @@ class UtteranceListener:
         """Let the endpointer wait for the pause that the evidence requires; return its ending."""
         voiced = self._endpointer.voiced * FRAME_DURATION
         # Before, the work ahead may still be that of the pause before this one.
-        known = self._endpointer.pause >= frame_count(MARGIN)
+        known = self._endpointer.pause >= self.speculation.pause
         hypothesis = self.speculation.hypothesis if known else None
         required = self._turn.required(voiced, hypothesis, self.request.settings)
         if required is None or not recent:  # evidence about a recording would come too late
@@ -207,7 +207,7 @@ class UtteranceListener:
         pause = self._endpointer.pause
         if settings.endpointing:
             self._turn.follow(pause, self.request.settings, self._heard)
-        if pause == frame_count(MARGIN) and settings.speculative and settings.endpointing:
+        if pause == speculation.pause and settings.speculative and settings.endpointing:
             speculation.transcribe_all(self._so_far())
         elif pause == 0 and not reads_along:
             speculation.discard()  # the speaker went on

@@ -24,6 +24,7 @@ from transformers import (
 
 from ..core.audio_format import Samples
 from ..core.errors import ModelError
+from ..core.memory import drop_file_pages
 from ..core.scheduler import JobContext
 from ..core.settings import ModelSettings
 from .attention import ATTENTION
@@ -48,6 +49,7 @@ from .generation_config import complete_generation_config
 from .quantization import has_full_int8
 from .special_tokens import check_prompt, SpecialTokens
 
+CHECKED_AT_ONCE = 64 << 20  # bytes of weights in memory while they are checked, for int8
 # Tied to the embedding: a checkpoint holds only one of them.
 TIED = {'proj_out.weight', 'model.decoder.embed_tokens.weight'}
 
@@ -79,7 +81,7 @@ class Whisper:
         self.device, self.dtype = device, dtype
         self.feature_extractor = _load_feature_extractor(folder, name)
         self.tokenizer = _load_part('tokenizer.json', AutoTokenizer, folder, name)
-        self.model = model = load_weights(folder, name, device, dtype, settings.attention)
+        self.model = model = load_weights(folder, name, device, dtype, settings.attention, int8)
         complete_generation_config(
             model.generation_config,
             generation_values(folder, name),
@@ -104,9 +106,19 @@ class Whisper:
             # An assistant's encoder is compared with that of the model; nothing else needs it.
             release = not settings.assistant
             self.encoder = Encoder(model, int8 and has_full_int8(), attention, release)
+            self._drop_float_weights(folder)
             self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8, attention)
+            self._drop_float_weights(folder)
             if device.type == 'cuda' and settings.cuda_graph:
                 self.cuda_graph = CudaGraphDecoder(self.greedy)
+
+    def _drop_float_weights(self, folder: Path) -> None:
+        """Drop the pages of float weights that are packed as int8 now.
+
+        Beam search alone reads those of the decoder again, and a token a row of the embedding.
+        """
+        if self._int8:
+            drop_file_pages(folder)
 
     def _check_consistent(self, name: str) -> None:
         """Raise a ModelError if the files belong to different models."""
@@ -151,11 +163,12 @@ class Whisper:
         `name` and `model_name` are the names of the assistant and the model, for messages. Raises
         ModelError if the assistant does not belong to the model.
         """
-        assistant = load_weights(folder, name, self.device, self.dtype)
+        assistant = load_weights(folder, name, self.device, self.dtype, int8=self._int8)
         check_assistant(self.model, assistant, name, model_name)
         if self.greedy is not None:
             attention = self.greedy.attention
             decoder = GreedyDecoder(assistant, self.special_tokens, {}, self._int8, attention)
+            self._drop_float_weights(folder)
             self.speculative = SpeculativeDecoder(self.greedy, decoder)
             self.cuda_graph = None
 
@@ -227,7 +240,12 @@ class Whisper:
     def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
         """Return the probability of each language by its code, for each row of encoder states."""
         start = [[self.special_tokens.start]] * len(states)
-        logits = self.transformers_decoder.logits(states, start)[:, 0].float()
+        if self.greedy is not None:
+            cache = self.greedy.new_cache(states, 1)
+            tokens = torch.tensor(start, device=states.device)
+            logits = self.greedy.logits(self.greedy.forward(tokens, cache, False))[:, 0]
+        else:
+            logits = self.transformers_decoder.logits(states, start)[:, 0].float()
         languages = self.special_tokens.languages
         ids = torch.tensor([*languages.values()], device=self.device)
         return [dict(zip(languages, row)) for row in logits[:, ids].softmax(-1).tolist()]
@@ -277,11 +295,17 @@ def _line(error: Exception) -> str:
 
 
 def load_weights(
-    folder: Path, name: str, device: torch.device, dtype: torch.dtype, attention: str = 'auto'
+    folder: Path,
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str = 'auto',
+    int8: bool = False,
 ) -> Any:
     """Load the weights of a checkpoint as a WhisperForConditionalGeneration.
 
-    `attention` is `model.attention`, for what transformers computes.
+    `attention` is `model.attention`, for what transformers computes. With `int8` the weights are
+    packed next, one by one, so they need not stay in memory.
     Raises ModelError if weights are missing, have another shape, or are not finite.
     """
     # transformers 4.56 renamed the argument.
@@ -309,12 +333,19 @@ def load_weights(
     if missing:
         raise ModelError(f'{name}: {files} lacks the weight {missing[0]}: {FETCH}')
     model = model.to(device).eval()
+    checked = 0
     with torch.inference_mode():
         for key, weight in model.named_parameters():
+            checked += weight.nbytes
+            if int8 and checked > CHECKED_AT_ONCE:
+                drop_file_pages(folder)
+                checked = 0
             least, most = weight.aminmax()  # both are NaN if a value is; isfinite makes copies
             if not (bool(torch.isfinite(least)) and bool(torch.isfinite(most))):
                 cure = FETCH if dtype == torch.float32 else f'{FETCH}, or try model.dtype float32'
                 raise ModelError(f'{name}: {key} has values that are not finite: {cure}')
+    if int8:
+        drop_file_pages(folder)
     return model
 
 

@@ -293,7 +293,9 @@ class TestListen:
         assert run('listen', '--max-duration', 'long').returncode == 2
 
 
-@pytest.mark.parametrize('name', ['listen', 'transcribe', 'doctor', 'fetch_model', 'health'])
+@pytest.mark.parametrize(
+    'name', ['listen', 'transcribe', 'doctor', 'fetch_model', 'health', 'calibrate']
+)
 def test_help_has_examples(name):
     done = run(name, '--help')
     assert done.returncode == 0

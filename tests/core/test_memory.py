@@ -1,6 +1,8 @@
 """One heap for all threads, and free pages that go back to the system."""
 
+import mmap
 import os
+from pathlib import Path
 import subprocess
 import sys
 
@@ -68,3 +70,21 @@ def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(memory.ctypes, 'CDLL', lambda name: object())
     assert not memory.share_one_heap()
     assert not memory.return_free_memory()
+    assert not memory.drop_file_pages(Path())
+
+
+@pytest.mark.skipif(not Path('/proc/self/smaps').exists(), reason='not Linux')
+def test_pages_of_mapped_files_are_dropped_unless_they_were_written_to(tmp_path):
+    for name in ('read', 'written'):
+        (tmp_path / name).write_bytes(bytes(range(256)) * 40_000)
+    maps = []
+    for name in ('read', 'written'):
+        with open(tmp_path / name, 'rb') as file:
+            maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    read, written = maps
+    assert sum(read[::4096]) == sum(written[::4096]) == 0
+    written[5000] = 7
+    dropped = memory.drop_file_pages(tmp_path)
+    assert 8_000_000 < dropped < 12_000_000
+    assert (read[255], written[5000], written[5001]) == (255, 7, 5001 % 256)
+    assert memory.drop_file_pages(tmp_path / 'none') == 0

@@ -26,6 +26,7 @@ LIBRARIES = {
     'audio/levels': {'numpy'},
     'audio/log_mel': {'numpy'},
     'audio/limits': {'numpy'},
+    'audio/noise': {'numpy'},
     'audio/pcm': {'numpy'},
     'audio/resampling': {'numpy', 'soxr'},
     'audio/recordings': {'numpy', 'soundfile'},
@@ -59,6 +60,7 @@ LIBRARIES = {
     'whisper/decoding/speculative': {'torch'},
     'whisper/decoding/transformers_generate': {'torch', 'transformers'},
     'ros/microphone_node': {'numpy'},
+    'cli/calibrate': {'rapidfuzz'},  # and matplotlib, where it is installed
     'cli/progress': {'rich'},
     'cli/listen': {'rich'},
     'cli/gpu_checks': {'torch'},
@@ -150,6 +152,7 @@ ROSDEP = {  # the keys of rosdep's python.yaml; the others have none
 }
 WITHOUT_KEY = {
     'av',
+    'matplotlib',  # it has one, but nothing needs it
     'jiwer',
     'pocketsphinx',
     'setuptools',

@@ -1,5 +1,6 @@
 """The memory of a model: one copy of its weights, loaded straight to where they are used."""
 
+from memory import measured
 import pytest
 from robot import goforward, MODEL
 import torch
@@ -56,3 +57,10 @@ def test_beam_search_works_without_the_weights_of_an_int8_encoder():
     kept = transcriber._whisper.model.get_encoder().layers[0].fc1.weight.numel()
     assert (kept == 0) == has_full_int8()
     assert transcriber(Utterance.whole(goforward())).text.lower().startswith('go forw')
+
+
+def test_int8_needs_less_memory_than_float32():
+    """Of the file's float weights only what is read again stays in memory."""
+    found = {kind: measured(str(MODEL), kind) for kind in ('float32', 'int8')}
+    assert found['int8']['peak'] < found['float32']['peak'] - 20
+    assert found['int8']['resident'] < found['float32']['resident'] - 20

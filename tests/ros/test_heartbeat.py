@@ -1,0 +1,45 @@
+"""The file that says whether the node works, and the script that a container reads it with."""
+
+from pathlib import Path
+import subprocess
+
+import pytest
+from robot import robot, wait_for
+
+from distil_whisper_ros.core.types import State
+from distil_whisper_ros.ros.heartbeat import Heartbeat, VARIABLE
+
+CHECK = Path(__file__).resolve().parents[2] / 'docker/check_health'
+
+
+def check(path: Path) -> tuple[int, str]:
+    """Return the exit code and the output of the health check."""
+    run = subprocess.run([CHECK, path], capture_output=True, text=True)
+    return run.returncode, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ('state', 'code'), [(State.READY, 0), (State.LOADING, 0), (State.ERROR, 1), (State.LOST, 1)]
+)
+def test_a_state_is_good_or_bad(tmp_path, state, code):
+    path = tmp_path / 'health'
+    Heartbeat(path).beat(state, 'two\nlines')
+    assert check(path) == (code, f'{state.name.lower()} two lines\n')
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_the_node_keeps_the_file_fresh(tmp_path):
+    path = tmp_path / 'health'
+    with robot(environment={VARIABLE: str(path)}, autostart=False) as (client, _):
+        client.wait_state('unconfigured')
+        assert check(path) == (0, 'unconfigured\n')
+        path.unlink()
+        wait_for(path.exists, 15, 'the next beat')
+
+
+def test_a_file_that_cannot_be_written_is_a_warning_and_the_node_stays_up(tmp_path):
+    path = tmp_path / 'missing/health'
+    with robot(environment={VARIABLE: str(path)}, autostart=False) as (client, process):
+        client.wait_state('unconfigured')
+        wait_for(lambda: 'which cannot be written' in process.log(), 10, 'the warning')
+        assert f"{VARIABLE} is '{path}', which cannot be written: No such" in process.log()
