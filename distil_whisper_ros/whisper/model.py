@@ -36,6 +36,7 @@ from .checkpoint import (
     PROCESSOR,
     weight_files,
 )
+from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
@@ -93,6 +94,7 @@ class Whisper:
         heads = alignment_heads(model)
         self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
         self.greedy = self.encoder = self.speculative = self.cuda_graph = None
+        self.beam: BeamDecoder | None = None
         self._attention = settings.attention
         if settings.engine == 'fast' and not GreedyDecoder.supports(model):
             raise ModelError(
@@ -105,6 +107,8 @@ class Whisper:
             release = not settings.assistant
             self.encoder = Encoder(model, int8 and has_full_int8(), attention, release)
             self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8, attention)
+            if BeamDecoder.supports(model.generation_config):
+                self.beam = BeamDecoder(self.greedy, model.generation_config)
             if device.type == 'cuda' and settings.cuda_graph:
                 self.cuda_graph = CudaGraphDecoder(self.greedy)
 
@@ -206,6 +210,8 @@ class Whisper:
 
         `states` has the shape (batch, positions, d_model); there is a result for each row.
         """
+        if options.beam_width > 1 and self.beam is not None:
+            return self.beam.decode(states, options, context)
         if options.beam_width > 1 or self.greedy is None:
             return self.transformers_decoder.decode(states, options, context)
         if self.speculative is not None and len(states) == 1:

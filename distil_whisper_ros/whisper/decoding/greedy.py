@@ -22,6 +22,7 @@ from .fallback import should_stop
 from .types import DecodingOptions, DecodingResult
 
 GIVE_UP_INTERVAL = 16  # tokens between two checks whether to give up
+FEW_ROWS = 8  # up to which a CPU multiplies faster with the vocabulary's weight on the left
 
 
 class _Layer:
@@ -93,6 +94,8 @@ class GreedyDecoder:
         self.layers = [_Layer(layer, int8) for layer in decoder.layers]
         self.norm = decoder.layer_norm
         self._vocabulary = fused_linear((model.proj_out,), int8)
+        on_cpu = self._positions.device.type == 'cpu'
+        self._vocabulary_weight = model.proj_out.weight.detach() if on_cpu and not int8 else None
         self.alignment_heads = heads
         self.max_target_positions = model.config.max_target_positions
         self.max_source_positions = model.config.max_source_positions
@@ -292,6 +295,9 @@ class GreedyDecoder:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return the logits of the next token, shape (..., vocabulary), in float32."""
+        weight = self._vocabulary_weight
+        if weight is not None and hidden.dim() == 2 and 1 < len(hidden) <= FEW_ROWS:
+            return (weight @ hidden.t()).t().contiguous().float()  # 2 times as fast as linear
         return self._vocabulary(hidden).float()
 
     def _attention(self, cache: DecoderCache) -> torch.Tensor:
