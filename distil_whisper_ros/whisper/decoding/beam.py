@@ -154,11 +154,9 @@ class BeamDecoder:
         tokens = [step.token for step in path]
         attention = None
         if options.return_attention:
-            rows = [step.row for step in path]
-            # Without an end token, the last row stands for the end of the text.
-            attention = self._model.attention_of(
-                cache, number, rows if ended else [*rows, rows[-1]]
-            )
+            attention = self._model.attention_of(cache, number, [step.row for step in path])
+            if not ended:  # the last row stands for the end of the text
+                attention = torch.cat((attention, attention[:, -1:]), 1)
         return DecodingResult(
             tokens[:-1] if ended else tokens,
             [step.log_probability for step in path],
