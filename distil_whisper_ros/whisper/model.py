@@ -3,13 +3,14 @@
 The parts are those of the Distil-Whisper model card (AutoModelForSpeechSeq2Seq, tokenizer, feature
 extractor, safetensors, `low_cpu_mem_usage`), called one by one where the card's pipeline hides
 them: the hallucination filter needs the token probabilities and the no-speech probability, which
-the pipeline drops. The card leaves the beam width to the pipeline, whose default is 5; here it is
-1, see `model.beam_width`.
+the pipeline drops. The card leaves the beam width to the pipeline, whose default is 5; here
+`model.beam_width` sets it.
 
 Works with transformers 4.46 and newer.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from .checkpoint import (
 )
 from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
+from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_doubtful
 from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
@@ -210,6 +212,8 @@ class Whisper:
 
         `states` has the shape (batch, positions, d_model); there is a result for each row.
         """
+        if options.beam_width == 0:
+            return self._decode_and_search(states, options, context)
         if options.beam_width > 1 and self.beam is not None:
             return self.beam.decode(states, options, context)
         if options.beam_width > 1 or self.greedy is None:
@@ -229,6 +233,22 @@ class Whisper:
                 'is slower'
             )
         return self.greedy.decode(states, options, context)
+
+    def _decode_and_search(
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode greedily, and the texts that are in doubt again with a beam search."""
+        results = self.decode(states, replace(options, beam_width=1), context)
+        doubtful = [
+            row
+            for row, result in enumerate(results)
+            if is_doubtful(result.tokens, result.log_probabilities)
+        ]
+        if doubtful:
+            wide = replace(options, beam_width=BEAM_WIDTH_IN_DOUBT)
+            for row, result in zip(doubtful, self.decode(states[doubtful], wide, context)):
+                results[row] = replace(result, searched=True)
+        return results
 
     def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
         """Return the probability of each language by its code, for each row of encoder states."""

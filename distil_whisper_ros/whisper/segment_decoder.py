@@ -147,6 +147,7 @@ class SegmentDecoder:
             truncated=not result.ended,
             language=language,
             end_confidence=self._end_confidence(result),
+            searched=result.searched,
         )
 
     def _end_confidence(self, result: DecodingResult) -> float | None:

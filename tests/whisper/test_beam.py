@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from robot import MODEL, spoken
+from sounds import with_noise
 from test_decoding import alike, task
 import torch
 from utterances import every, utterances
@@ -17,6 +18,7 @@ from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.beam import BeamDecoder
+from distil_whisper_ros.whisper.decoding.fallback import is_doubtful
 from distil_whisper_ros.whisper.decoding.greedy import DecoderCache
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
@@ -112,3 +114,23 @@ def test_int8_hears_the_same():
     found = int8(Utterance.whole(spoken('Turn left at the end of the corridor.', 'en-us', 140)))
     assert found.text == 'Turn left at the end of the corridor.'
     assert len(found.segments[0].words) == 8
+
+
+def test_only_what_is_in_doubt_is_searched():
+    clear = spoken('Turn left at the end of the corridor.', 'en-us', 140)
+    noisy = with_noise(spoken('Turn left at the end of the corridor.', 'en-us', 170), 5, 0)
+    whisper = Transcriber(ModelSettings(id=str(MODEL), dtype='float32', warm_up=False))
+    for samples, searched in ((clear, False), (noisy, True)):
+        found, greedy, beam = (
+            whisper(Utterance.whole(samples), ModelSettings(id=str(MODEL), beam_width=width))
+            for width in (0, 1, 5)
+        )
+        assert found.searched == searched
+        assert found.text == (beam if searched else greedy).text
+        assert not greedy.searched
+
+
+def test_one_unlikely_token_makes_a_text_doubtful():
+    assert not is_doubtful([1, 2], [-0.1, -1.0, -3.0])  # the end token does not count
+    assert is_doubtful([1, 2], [-0.1, -1.3, -0.1])
+    assert not is_doubtful([], [-3.0])
