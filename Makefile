@@ -32,7 +32,7 @@ fuzz: setup-test ## Send 20,000 random requests and 10,000 random steps to the n
 	@RELIABILITY=full FUZZ_CASES=$${FUZZ_CASES:-20000} tools/with_ros python -m pytest -q -s tests/reliability/test_node_fuzz.py tests/reliability/test_fuzz_parts.py tests/audio/test_fuzz.py $(PYTEST_ARGUMENTS)
 
 exact: setup-test ## Compare the decoders with transformers on all utterances of the benchmark
-	@RELIABILITY=full tools/with_ros python -m pytest -q tests/whisper/test_decoding.py tests/whisper/test_speculative.py tests/whisper/test_cuda_graph.py $(PYTEST_ARGUMENTS)
+	@RELIABILITY=full tools/with_ros python -m pytest -q tests/whisper/test_decoding.py tests/whisper/test_beam.py tests/whisper/test_speculative.py tests/whisper/test_cuda_graph.py $(PYTEST_ARGUMENTS)
 
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py

@@ -139,6 +139,8 @@ class Segment:
     """Mean of the words' log confidences, also without word timestamps; None without a word."""
     redone: bool = False
     """Whether a short audio context failed, so that it was decoded again with 30 s."""
+    searched: bool = False
+    """Whether greedy decoding left doubts, so that a beam search decoded it again."""
     truncated: bool = False
     """Whether decoding stopped at the maximum number of tokens, before the end of the text."""
     language: str = ''
@@ -186,6 +188,11 @@ class Hypothesis:
     def redone(self) -> bool:
         """Whether any of it was decoded twice."""
         return any(segment.redone for segment in self.segments)
+
+    @property
+    def searched(self) -> bool:
+        """Whether any of it was in doubt, and decoded again by a beam search."""
+        return any(segment.searched for segment in self.segments)
 
     @property
     def truncated(self) -> bool:

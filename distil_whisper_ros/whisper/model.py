@@ -3,13 +3,14 @@
 The parts are those of the Distil-Whisper model card (AutoModelForSpeechSeq2Seq, tokenizer, feature
 extractor, safetensors, `low_cpu_mem_usage`), called one by one where the card's pipeline hides
 them: the hallucination filter needs the token probabilities and the no-speech probability, which
-the pipeline drops. The card leaves the beam width to the pipeline, whose default is 5; here it is
-1, see `model.beam_width`.
+the pipeline drops. The card leaves the beam width to the pipeline, whose default is 5; here
+`model.beam_width` sets it.
 
 Works with transformers 4.46 and newer.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ from .checkpoint import (
     PROCESSOR,
     weight_files,
 )
+from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
+from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_doubtful
 from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
@@ -95,6 +98,7 @@ class Whisper:
         heads = alignment_heads(model)
         self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
         self.greedy = self.encoder = self.speculative = self.cuda_graph = None
+        self.beam: BeamDecoder | None = None
         self._attention = settings.attention
         if settings.engine == 'fast' and not GreedyDecoder.supports(model):
             raise ModelError(
@@ -109,6 +113,8 @@ class Whisper:
             self._drop_float_weights(folder)
             self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8, attention)
             self._drop_float_weights(folder)
+            if BeamDecoder.supports(model.generation_config):
+                self.beam = BeamDecoder(self.greedy, model.generation_config)
             if device.type == 'cuda' and settings.cuda_graph:
                 self.cuda_graph = CudaGraphDecoder(self.greedy)
 
@@ -219,6 +225,10 @@ class Whisper:
 
         `states` has the shape (batch, positions, d_model); there is a result for each row.
         """
+        if options.beam_width == 0:
+            return self._decode_and_search(states, options, context)
+        if options.beam_width > 1 and self.beam is not None:
+            return self.beam.decode(states, options, context)
         if options.beam_width > 1 or self.greedy is None:
             return self.transformers_decoder.decode(states, options, context)
         if self.speculative is not None and len(states) == 1:
@@ -236,6 +246,22 @@ class Whisper:
                 'is slower'
             )
         return self.greedy.decode(states, options, context)
+
+    def _decode_and_search(
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode greedily, and the texts that are in doubt again with a beam search."""
+        results = self.decode(states, replace(options, beam_width=1), context)
+        doubtful = [
+            row
+            for row, result in enumerate(results)
+            if is_doubtful(result.tokens, result.log_probabilities)
+        ]
+        if doubtful:
+            wide = replace(options, beam_width=BEAM_WIDTH_IN_DOUBT)
+            for row, result in zip(doubtful, self.decode(states[doubtful], wide, context)):
+                results[row] = replace(result, searched=True)
+        return results
 
     def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
         """Return the probability of each language by its code, for each row of encoder states."""

@@ -177,6 +177,7 @@ class SegmentDecoder:
             language=language,
             end_confidence=self._end_confidence(result),
             phrases=result.phrases,
+            searched=result.searched,
         )
 
     def _end_confidence(self, result: DecodingResult) -> float | None:

@@ -47,7 +47,7 @@ def test_values_reach_their_place():
             1,
             'utterance.end_silence is 1, but must be a number, with a decimal point: 1.0',
         ),
-        ('model.beam_width', 0, 'model.beam_width is 0, but must be from 1 to 16'),
+        ('model.beam_width', -1, 'model.beam_width is -1, but must be from 0 to 16'),
         ('model.beam_width', 'two', "model.beam_width is 'two', but must be a whole number"),
         ('model.id', 7, 'model.id is 7, but must be a text: quote it, as "7"'),
         (

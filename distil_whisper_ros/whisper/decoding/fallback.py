@@ -1,4 +1,4 @@
-"""The fallback: whether a decode failed and must be repeated with the full audio context."""
+"""Whether a decode failed and is repeated with the full audio context, or is in doubt."""
 
 from collections.abc import Sequence
 import math
@@ -18,6 +18,11 @@ MIN_MAX_TOKENS = 10
 # The thresholds of openai/whisper's temperature fallback (`transcribe.py`).
 MIN_LOG_PROBABILITY = -1.0
 MAX_COMPRESSION_RATIO = 2.4
+
+# The words that are wrong have less likely tokens: `benchmarks/beam.py` measures with which
+# thresholds a second decode with a beam search pays.
+BEAM_WIDTH_IN_DOUBT = 5
+DOUBTFUL_PROBABILITY = 0.3  # of a token
 
 # Of the sentences that were measured, the slowest has 11 letters in a second of speech. Digits,
 # said one by one, have 6.5 to 10: some are decoded twice, which costs time, but no words.
@@ -78,6 +83,15 @@ def needs_fallback(
     if has_too_few_words(text, voiced):
         return True
     return sum(log_probabilities) < len(log_probabilities) * MIN_LOG_PROBABILITY
+
+
+def is_doubtful(tokens: Sequence[int], log_probabilities: Sequence[float]) -> bool:
+    """Return whether a text of greedy decoding should be decoded again with a beam search.
+
+    That is so if any of its tokens was hardly likelier than others.
+    """
+    least = min(log_probabilities[: len(tokens)], default=0.0)
+    return least < math.log(DOUBTFUL_PROBABILITY)
 
 
 def is_repeated(text: str) -> bool:

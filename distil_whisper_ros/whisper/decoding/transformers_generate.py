@@ -1,4 +1,4 @@
-"""Decoding with transformers' own generation: for beam search, and for other architectures."""
+"""Decoding with transformers' own generation: for what the other decoders do not cover."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -23,7 +23,7 @@ class DecodingOptions:
     max_tokens: int
     """Maximum number of tokens of the text; the decoder may hold fewer."""
     beam_width: int
-    """1 is greedy decoding."""
+    """1 is greedy decoding; 0 is greedy decoding, and a beam search where its text is in doubt."""
     return_attention: bool
     """Whether to return the attention to the audio, for word timestamps."""
     give_up_early: bool = False
@@ -46,6 +46,8 @@ class DecodingResult:
     predict each token, and the end token."""
     phrases: PhraseScores | None = None
     """How likely the audio is each of the phrases."""
+    searched: bool = False
+    """Whether the text was in doubt, so that a beam search decoded it again."""
 
 
 def alignment_heads(model: Any) -> dict[int, list[int]]:

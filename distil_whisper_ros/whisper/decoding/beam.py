@@ -1,0 +1,189 @@
+"""Beam search: the same texts as transformers' `generate(num_beams=...)`, in a part of its time.
+
+It is the search of transformers: candidates are ordered by the sum of the log probabilities of
+their tokens; as many of the best as there are beams may end; an ended text is scored by its mean;
+and the search is over when all places for ended texts are taken, and no beam has a better mean
+than the worst of them.
+
+The layers are those of greedy decoding. The beams of a text share the keys and values of its
+audio, and attend to them in one product; the start of the text is computed once; the rows of the
+decoder cache are reordered only where a beam has left its place.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ...core.scheduler import JobContext
+from .fallback import should_stop
+from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
+from .types import DecodingOptions, DecodingResult
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The last token of a text, and the way to the tokens before it."""
+
+    token: int
+    log_probability: float
+    total: float
+    """Sum of the log probabilities of all its tokens."""
+    row: int
+    """Row of the batch whose hidden state predicted the token."""
+    before: '_Step | None'
+
+    def path(self) -> 'list[_Step]':
+        """Return the steps from the first token to this one."""
+        steps: list[_Step] = [self]
+        while steps[-1].before is not None:
+            steps.append(steps[-1].before)
+        return steps[::-1]
+
+
+@dataclass
+class _Search:
+    """The search for one text."""
+
+    running: list[_Step]
+    """The unfinished texts, the best first."""
+    finished: list[tuple[float, _Step]]
+    """The finished texts and their scores, the best first."""
+    over: bool = False
+
+    def best(self) -> _Step:
+        """Return the text that was found."""
+        return self.finished[0][1] if self.finished else self.running[0]
+
+
+class BeamDecoder:
+    """Decode with a beam search, on the layers of a GreedyDecoder."""
+
+    def __init__(self, model: GreedyDecoder, generation: Any) -> None:
+        """Use the layers of `model`, and the length penalty of a generation config."""
+        self._model = model
+        penalty = getattr(generation, 'length_penalty', None)
+        self._length_penalty = 1.0 if penalty is None else float(penalty)
+
+    @staticmethod
+    def supports(generation: Any) -> bool:
+        """Return whether a generation config asks for the search that is implemented here."""
+        groups = getattr(generation, 'num_beam_groups', None) or 1
+        return not getattr(generation, 'early_stopping', False) and groups == 1
+
+    def decode(
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode encoder states of shape (batch, positions, d_model); raise JobAborted."""
+        model, width = self._model, options.beam_width
+        start, max_tokens = model.start(options)
+        cache = model.new_cache(states, len(start) + max_tokens)
+        first = torch.tensor([start] * len(states), device=states.device)
+        hidden = model.forward(first, cache, options.return_attention)
+        no_speech = model.no_speech_probabilities(hidden, options).tolist()
+        searches = [_Search([], []) for _ in range(len(states))]
+        for index in range(max_tokens):
+            context.check()
+            found = model.candidates(model.logits(hidden[:, -1]), 2 * width, first=not index)
+            scores, ids = (each.tolist() for each in found)
+            for number, search in enumerate(searches):
+                if not search.over:
+                    steps = _continued(search, number, scores, ids, width)
+                    self._advance(search, steps, width, index + 1, index + 1 == max_tokens)
+            if index % GIVE_UP_INTERVAL == GIVE_UP_INTERVAL - 1:
+                self._stop(searches, options.give_up_early)
+            if all(search.over for search in searches):
+                break
+            if not index:
+                cache.repeat(width)
+            else:
+                cache.reorder([step.row for search in searches for step in search.running])
+            tokens = [[step.token] for search in searches for step in search.running]
+            chosen = torch.tensor(tokens, device=states.device)
+            hidden = model.forward(chosen, cache, options.return_attention)
+        return [
+            self._result(search.best(), cache, number, no_speech[number], options)
+            for number, search in enumerate(searches)
+        ]
+
+    def _advance(
+        self, search: _Search, steps: list[_Step], width: int, length: int, last: bool
+    ) -> None:
+        """Let texts end and others go on; `steps` are the likeliest ones, the best first.
+
+        `length` is their number of tokens; with `last` all of them end there.
+        """
+        ends = [last or step.token == self._model.end for step in steps]
+        # What ends behind the first `width` would be dropped with a wider beam too.
+        search.finished += [
+            (self._score(step, length), step) for step, end in zip(steps[:width], ends) if end
+        ]
+        search.finished.sort(key=lambda each: each[0], reverse=True)
+        del search.finished[width:]
+        if last:
+            search.over = True
+            return
+        search.running = [step for step, end in zip(steps, ends) if not end][:width]
+        full = len(search.finished) == width
+        best = self._score(search.running[0], length)
+        search.over = full and best <= search.finished[-1][0]
+
+    def _score(self, step: _Step, length: int) -> float:
+        return step.total / length**self._length_penalty
+
+    def _stop(self, searches: list[_Search], give_up_early: bool) -> None:
+        """End searches whose best text loops, or may be given up."""
+        for search in searches:
+            path = search.running[0].path()
+            tokens = [step.token for step in path]
+            scores = [step.log_probability for step in path]
+            if should_stop(tokens, scores, self._model.end, give_up_early):
+                search.over = True
+
+    def _result(
+        self,
+        best: _Step,
+        cache: DecoderCache,
+        number: int,
+        no_speech: float,
+        options: DecodingOptions,
+    ) -> DecodingResult:
+        """Return a text as a result; `number` is its row in the batch."""
+        path = best.path()
+        ended = best.token == self._model.end
+        tokens = [step.token for step in path]
+        attention = None
+        if options.return_attention:
+            attention = self._model.attention_of(cache, number, [step.row for step in path])
+            if not ended:  # the last row stands for the end of the text
+                attention = torch.cat((attention, attention[:, -1:]), 1)
+        return DecodingResult(
+            tokens[:-1] if ended else tokens,
+            [step.log_probability for step in path],
+            no_speech,
+            ended,
+            attention,
+        )
+
+
+def _continued(
+    search: _Search,
+    number: int,
+    scores: list[list[float]],
+    ids: list[list[int]],
+    width: int,
+) -> list[_Step]:
+    """Return the 2 `width` likeliest continuations of a search, the best first.
+
+    `scores` and `ids` are those of all rows of the batch, in which the search is the text
+    `number`.
+    """
+    if not search.running:  # the first token
+        return [_Step(token, s, s, number, None) for s, token in zip(scores[number], ids[number])]
+    steps = [
+        _Step(token, score, step.total + score, row, step)
+        for row, step in enumerate(search.running, number * width)
+        for score, token in zip(scores[row], ids[row])
+    ]
+    steps.sort(key=lambda step: step.total, reverse=True)
+    return steps[: 2 * width]

@@ -1,0 +1,136 @@
+"""Beam search: the same texts as transformers' generation.
+
+`make exact` compares all utterances, `make test` a few.
+"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from robot import MODEL, spoken
+from sounds import with_noise
+from test_decoding import alike, task
+import torch
+from utterances import every, utterances
+
+from distil_whisper_ros.core.scheduler import JobContext
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
+from distil_whisper_ros.whisper.decoding.beam import BeamDecoder
+from distil_whisper_ros.whisper.decoding.fallback import is_doubtful
+from distil_whisper_ros.whisper.decoding.greedy import DecoderCache
+from distil_whisper_ros.whisper.transcriber import Transcriber
+
+
+def both(transcriber: Transcriber, samples, options):
+    """Return the results of the beam search and of transformers' generation, for 30 s."""
+    whisper = transcriber._whisper
+    with torch.inference_mode():
+        states = whisper.encode(whisper.features([samples], FULL_CONTEXT))
+        (ours,) = whisper.beam.decode(states, options, JobContext())
+        (theirs,) = whisper.transformers_decoder.decode(states, options, JobContext())
+    return ours, theirs
+
+
+@pytest.mark.timeout(3600)  # minutes, where other programs keep the processor busy
+def test_the_texts_are_those_of_generate(transcriber):
+    options = task(transcriber, max_new_tokens=128)
+    options = replace(options, beam_width=5)
+    clips = every(31)
+    same = 0
+    for samples, _ in clips:
+        ours, theirs = both(transcriber, samples, options)
+        if ours.tokens == theirs.tokens:
+            alike(ours, theirs)
+            same += 1
+    print(f'{same} of {len(clips)} texts are the same')
+    assert same >= 0.99 * len(clips)  # rounding decides between equal texts
+
+
+@pytest.mark.parametrize(
+    ('width', 'more'),
+    [
+        (2, {'prompt': 'Go forward. Zorblax and Quintavia.'}),
+        (3, {'max_new_tokens': 5}),
+        (8, {'max_new_tokens': 1}),
+    ],
+)
+def test_also_with_a_prompt_and_with_few_tokens(transcriber, width, more):
+    options = replace(task(transcriber, **more), beam_width=width)
+    samples = spoken('Please bring the cup to Zorblax.', 'en-us', 140)
+    alike(*both(transcriber, samples, options))
+
+
+def test_a_batch_gives_the_same_texts(transcriber):
+    whisper = transcriber._whisper
+    clips = [samples for samples, _ in utterances()[2:17:7]]
+    options = replace(task(transcriber), beam_width=3)
+    with torch.inference_mode():
+        states = whisper.encode(whisper.features(clips, FULL_CONTEXT))
+        together = whisper.beam.decode(states, options, JobContext())
+        alone = [whisper.beam.decode(row[None], options, JobContext())[0] for row in states]
+    assert len({len(each.tokens) for each in alone}) > 1  # they end at different steps
+    for one, other in zip(alone, together):
+        alike(one, other)
+
+
+def test_the_rows_of_the_cache_are_reordered_in_place():
+    keys, values = torch.randn(2, 4, 1, 3, 2)
+    cache = DecoderCache([keys.clone()], [values.clone()], [], [], length=2)
+    before = cache.self_keys[0].data_ptr()
+    cache.reorder([1, 1, 0, 3])
+    assert cache.self_keys[0].data_ptr() == before
+    assert torch.equal(cache.self_keys[0][:, :, :2], keys[[1, 1, 0, 3], :, :2])
+    assert torch.equal(cache.self_values[0][:, :, :2], values[[1, 1, 0, 3], :, :2])
+
+
+def test_what_it_does_not_cover_goes_through_transformers(transcriber, monkeypatch):
+    assert BeamDecoder.supports(transcriber._whisper.model.generation_config)
+    assert not BeamDecoder.supports(SimpleNamespace(early_stopping=True))
+    assert not BeamDecoder.supports(SimpleNamespace(num_beam_groups=2))
+    whisper, used = transcriber._whisper, []
+    monkeypatch.setattr(whisper.beam, 'decode', lambda *_: used.append('ours'))
+    monkeypatch.setattr(whisper.transformers_decoder, 'decode', lambda *_: used.append('theirs'))
+    options = replace(task(transcriber), beam_width=2)
+    whisper.decode(torch.zeros(1), options, JobContext())
+    monkeypatch.setattr(whisper, 'beam', None)
+    whisper.decode(torch.zeros(1), options, JobContext())
+    assert used == ['ours', 'theirs']
+
+
+def test_the_length_penalty_of_the_model_counts(transcriber, monkeypatch):
+    generation = transcriber._whisper.model.generation_config
+    monkeypatch.setattr(generation, 'length_penalty', -2.0)
+    monkeypatch.setattr(
+        transcriber._whisper, 'beam', BeamDecoder(transcriber._whisper.greedy, generation)
+    )
+    options = replace(task(transcriber, max_new_tokens=40), beam_width=4)
+    alike(*both(transcriber, utterances()[5][0], options))
+
+
+def test_int8_hears_the_same():
+    int8 = Transcriber(ModelSettings(id=str(MODEL), dtype='int8', beam_width=5, warm_up=False))
+    found = int8(Utterance.whole(spoken('Turn left at the end of the corridor.', 'en-us', 140)))
+    assert found.text == 'Turn left at the end of the corridor.'
+    assert len(found.segments[0].words) == 8
+
+
+def test_only_what_is_in_doubt_is_searched():
+    clear = spoken('Turn left at the end of the corridor.', 'en-us', 140)
+    noisy = with_noise(spoken('Turn left at the end of the corridor.', 'en-us', 170), 5, 0)
+    whisper = Transcriber(ModelSettings(id=str(MODEL), dtype='float32', warm_up=False))
+    for samples, searched in ((clear, False), (noisy, True)):
+        found, greedy, beam = (
+            whisper(Utterance.whole(samples), ModelSettings(id=str(MODEL), beam_width=width))
+            for width in (0, 1, 5)
+        )
+        assert found.searched == searched
+        assert found.text == (beam if searched else greedy).text
+        assert not greedy.searched
+
+
+def test_one_unlikely_token_makes_a_text_doubtful():
+    assert not is_doubtful([1, 2], [-0.1, -1.0, -3.0])  # the end token does not count
+    assert is_doubtful([1, 2], [-0.1, -1.3, -0.1])
+    assert not is_doubtful([], [-3.0])
