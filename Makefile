@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-oldest lint faults fuzz exact soak bench container-test setup setup-test clean
+.PHONY: help run test test-oldest lint api faults fuzz exact soak bench container-test setup setup-test clean
 
 ROUNDS ?= 200
 UTTERANCES ?= 10000
@@ -24,6 +24,9 @@ lint: setup-test ## Check format, types, and the floors that imports may cross
 	@tools/with_ros ruff check --quiet $(SOURCES)
 	@tools/with_ros pyright
 	@tools/with_ros lint-imports --no-cache
+
+api: setup-test ## Write the API pages to docs/api/html
+	@tools/api_pages.sh
 
 faults: setup-test ## Try every fault in every state of the node; print the table [PYTEST_ARGUMENTS]
 	@RELIABILITY=full tools/with_ros python -m pytest -q -n 2 tests/reliability/test_node_faults.py $(PYTEST_ARGUMENTS)
@@ -52,6 +55,6 @@ setup-test: ## Install what tests and benchmarks need
 	@tools/setup.sh test
 
 clean: ## Remove all that was built and installed here
-	rm -rf .venv .oldest models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
+	rm -rf .venv .oldest .docs docs/api/html models ros2_ws/build ros2_ws/install ros2_ws/log benchmarks/results tests/reliability/results
 
 SOURCES := distil_whisper_ros launch examples tests tools benchmarks setup.py

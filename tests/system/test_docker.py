@@ -256,11 +256,12 @@ def check_devices(folder) -> str:
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
 def test_devices_that_the_user_may_not_open_are_explained(devices):
     assert check_devices(devices) == ''
+    os.chown(devices / 'nvhost-ctrl-gpu', 0, 44)
+    (devices / 'nvhost-ctrl-gpu').chmod(0o664)  # reading is not enough
+    assert 'nvhost-ctrl-gpu, which belongs to group 44' in check_devices(devices)
     for name, group in {'nvmap': 44, 'nvgpu/igpu0/as': 44, 'dri/renderD128': 104}.items():
         os.chown(devices / name, 0, group)
         (devices / name).chmod(0o660)
-    (devices / 'nvhost-ctrl-gpu').chmod(0o664)  # reading is not enough
-    os.chown(devices / 'nvhost-ctrl-gpu', 0, 44)
     (line,) = check_devices(devices).splitlines()
     assert line.startswith('GPU: this user (')
     assert f'may not open {devices}/nvmap, which belongs to group 44: start the' in line
