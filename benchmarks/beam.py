@@ -1,6 +1,6 @@
 """Beam search: its time against transformers', and where greedy decoding leaves doubts.
 
-    python benchmarks/beam.py [--model models/tiny.en] [--quick] [--every 5] [--more] [--only NAME,NAME]
+    python benchmarks/beam.py [--model models/tiny.en] [--quick] [--every N] [--more] [--only A,B]
     python benchmarks/beam.py --speech FOLDER
 
 Word error rate, median time of an utterance and how many were searched, for each value of
