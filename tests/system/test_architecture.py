@@ -53,6 +53,7 @@ LIBRARIES = {
     'whisper/quantization': {'torch'},
     'whisper/model': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},
+    'whisper/decoding/beam': {'torch'},
     'whisper/decoding/greedy': {'torch'},
     'whisper/decoding/cuda_graph': {'torch'},
     'whisper/decoding/speculative': {'torch'},
