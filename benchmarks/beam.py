@@ -1,6 +1,6 @@
 """Beam search: its time against transformers', and where greedy decoding leaves doubts.
 
-    python benchmarks/beam.py [--model models/tiny.en] [--quick] [--more] [--only NAME,NAME]
+    python benchmarks/beam.py [--model models/tiny.en] [--quick] [--every N] [--more] [--only A,B]
     python benchmarks/beam.py --speech FOLDER
 
 Word error rate, median time of an utterance and how many were searched, for each value of
@@ -45,13 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description='Beam search: words and time.')
     parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
     parser.add_argument('--quick', action='store_true', help='6 utterances')
+    parser.add_argument('--every', type=int, default=1, help='take each N-th utterance')
     parser.add_argument('--more', action='store_true', help='312 utterances in more noise too')
     parser.add_argument('--speech', type=Path, help='a folder of recordings with their texts')
     parser.add_argument('--only', default=','.join([*ROWS, CARD]), help='rows, with commas')
     arguments = parser.parse_args()
     clean, noisy = clips_of(arguments.speech) if arguments.speech else (utterances(), [])
     clips = [*clean, *noisy, *(more_in_noise() if arguments.more else [])]
-    clips = clips[:6] if arguments.quick else clips
+    clips = clips[:6] if arguments.quick else clips[:: arguments.every]
     names = arguments.only.split(',')
     runs: dict[str, Any] = {
         name: ours(arguments.model, *ROWS[name]) for name in names if name in ROWS

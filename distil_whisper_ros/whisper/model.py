@@ -40,7 +40,7 @@ from .checkpoint import (
 )
 from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
-from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_doubtful
+from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful
 from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
@@ -255,13 +255,19 @@ class Whisper:
         doubtful = [
             row
             for row, result in enumerate(results)
-            if is_doubtful(result.tokens, result.log_probabilities)
+            if is_doubtful(result.tokens, result.log_probabilities, result.ended)
         ]
         if doubtful:
             wide = replace(options, beam_width=BEAM_WIDTH_IN_DOUBT)
             for row, result in zip(doubtful, self.decode(states[doubtful], wide, context)):
-                results[row] = replace(result, searched=True)
+                better = is_better(
+                    self._text(result.tokens), result.ended, self._text(results[row].tokens)
+                )
+                results[row] = replace(result if better else results[row], searched=True)
         return results
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self.tokenizer.decode(tokens, skip_special_tokens=True)
 
     def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
         """Return the probability of each language by its code, for each row of encoder states."""

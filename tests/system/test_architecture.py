@@ -54,6 +54,7 @@ LIBRARIES = {
     'whisper/quantization': {'torch'},
     'whisper/model': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},
+    'whisper/decoding/beam': {'torch'},
     'whisper/decoding/greedy': {'torch'},
     'whisper/decoding/phrases': {'torch'},
     'whisper/decoding/cuda_graph': {'torch'},

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 from robot import MODEL, spoken
-from sounds import with_noise
 from test_decoding import alike, task
 import torch
 from utterances import every, utterances
@@ -18,7 +17,7 @@ from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.beam import BeamDecoder
-from distil_whisper_ros.whisper.decoding.fallback import is_doubtful
+from distil_whisper_ros.whisper.decoding.fallback import is_better, is_doubtful
 from distil_whisper_ros.whisper.decoding.greedy import DecoderCache
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
@@ -117,9 +116,8 @@ def test_int8_hears_the_same():
 
 
 def test_only_what_is_in_doubt_is_searched():
-    clear = spoken('Turn left at the end of the corridor.', 'en-us', 140)
-    noisy = with_noise(spoken('Turn left at the end of the corridor.', 'en-us', 170), 5, 0)
-    whisper = Transcriber(ModelSettings(id=str(MODEL), dtype='float32', warm_up=False))
+    clear, noisy = (utterances()[number][0] for number in (3, 43))
+    whisper = Transcriber(ModelSettings(id=str(MODEL), warm_up=False))
     for samples, searched in ((clear, False), (noisy, True)):
         found, greedy, beam = (
             whisper(Utterance.whole(samples), ModelSettings(id=str(MODEL), beam_width=width))
@@ -128,9 +126,26 @@ def test_only_what_is_in_doubt_is_searched():
         assert found.searched == searched
         assert found.text == (beam if searched else greedy).text
         assert not greedy.searched
+    assert greedy.text != beam.text  # so that the search had an effect
 
 
 def test_one_unlikely_token_makes_a_text_doubtful():
-    assert not is_doubtful([1, 2], [-0.1, -1.0, -3.0])  # the end token does not count
-    assert is_doubtful([1, 2], [-0.1, -1.3, -0.1])
-    assert not is_doubtful([], [-3.0])
+    assert not is_doubtful([1, 2], [-0.1, -0.8, -1.9], True)  # the end token does not count
+    assert is_doubtful([1, 2], [-0.1, -1.3, -0.1], True)
+    assert not is_doubtful([1, 2], [-0.1, -1.3, -0.1], False)
+    assert not is_doubtful([1, 2], [-0.1, -3.3, -0.1], True)  # a guess
+    assert not is_doubtful([], [-3.0], True)
+
+
+@pytest.mark.parametrize(
+    ('searched', 'ended', 'better'),
+    [
+        ('Turn left at the corridor.', True, True),
+        ('Turn left at the corridor.', False, False),
+        ('Thank you for watching. Please like and subscribe.', True, False),
+        ('Turn left.', True, False),
+        ('Turn left, turn left.', True, False),
+    ],
+)
+def test_a_loop_or_another_length_is_not_better(searched, ended, better):
+    assert is_better(searched, ended, 'Turn left at the car door.') == better

@@ -19,10 +19,11 @@ MIN_MAX_TOKENS = 10
 MIN_LOG_PROBABILITY = -1.0
 MAX_COMPRESSION_RATIO = 2.4
 
-# The words that are wrong have less likely tokens: `benchmarks/beam.py` measures with which
-# thresholds a second decode with a beam search pays.
+# Chosen on the 156 utterances of benchmarks/latency.py and on recordings of single words; see
+# docs/performance.md.
 BEAM_WIDTH_IN_DOUBT = 5
-DOUBTFUL_PROBABILITY = 0.3  # of a token
+DOUBTFUL_PROBABILITY = 0.4  # of a token
+SAME_LENGTH = (0.7, 1.4)  # letters of the text of a beam search, of those of greedy decoding
 
 # Of the sentences that were measured, the slowest has 11 letters in a second of speech. Digits,
 # said one by one, have 6.5 to 10: some are decoded twice, which costs time, but no words.
@@ -85,13 +86,26 @@ def needs_fallback(
     return sum(log_probabilities) < len(log_probabilities) * MIN_LOG_PROBABILITY
 
 
-def is_doubtful(tokens: Sequence[int], log_probabilities: Sequence[float]) -> bool:
+def is_doubtful(tokens: Sequence[int], log_probabilities: Sequence[float], ended: bool) -> bool:
     """Return whether a text of greedy decoding should be decoded again with a beam search.
 
-    That is so if any of its tokens was hardly likelier than others.
+    That is so if any of its tokens was hardly likelier than others. Where the whole text is a
+    guess, a beam search finds what is likely without any audio: "Thank you for watching."
     """
+    guessed = sum(log_probabilities) < len(log_probabilities) * MIN_LOG_PROBABILITY
     least = min(log_probabilities[: len(tokens)], default=0.0)
-    return least < math.log(DOUBTFUL_PROBABILITY)
+    return ended and not guessed and least < math.log(DOUBTFUL_PROBABILITY)
+
+
+def is_better(searched: str, ended: bool, greedy: str) -> bool:
+    """Return whether to take the text of a beam search instead of that of greedy decoding.
+
+    It is likelier almost always; so is a loop, and a text that lacks words.
+    """
+    if not ended or is_repeated(searched) or compression_ratio(searched) > MAX_COMPRESSION_RATIO:
+        return False
+    least, most = (share * letters(greedy) for share in SAME_LENGTH)
+    return least <= letters(searched) <= most
 
 
 def is_repeated(text: str) -> bool:
