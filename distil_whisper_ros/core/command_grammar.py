@@ -13,7 +13,8 @@ import re
 from .errors import SettingError
 
 NUMBERS = tuple(str(number) for number in (*range(100), *range(100, 361, 5), 500, 1000))
-MAX_WORDINGS = 10_000  # of all commands
+MAX_WORDINGS = 5_000  # of all commands
+LONGEST = 200  # letters of a wording
 SLOT = re.compile(r'\{([^{}]*)\}')
 
 
@@ -54,7 +55,13 @@ def wordings(commands: tuple[str, ...], slots: tuple[str, ...] = ()) -> tuple[Wo
                 f'{count}: use fewer slots'
             )
         for values in product(*choices):
-            found.append(Wording(_filled(command, values), command, values))
+            text = _filled(command, values)
+            if not any(map(str.isalnum, text)) or len(text) > LONGEST:
+                raise SettingError(
+                    f'commands.phrases has {text[:40]!r}, but must have words, and at most '
+                    f'{LONGEST} letters in a command'
+                )
+            found.append(Wording(text, command, values))
     return tuple(found)
 
 
@@ -68,6 +75,10 @@ def slot_lists(slots: Iterable[str]) -> dict[str, list[str]]:
             raise SettingError(
                 f'commands.slots has {line!r}, but must be a name and its words, as '
                 '"room: kitchen, bathroom"'
+            )
+        if name.strip() == 'number':
+            raise SettingError(
+                f'commands.slots has {line!r}, but {{number}} has its meaning: use another name'
             )
         lists[name.strip()] = choices
     return lists
@@ -92,4 +103,5 @@ def _choices(slot: str, command: str, lists: dict[str, list[str]]) -> Sequence[s
 def _filled(command: str, values: Iterable[str]) -> str:
     """Return a command with values in its slots."""
     remaining = iter(values)
-    return ' '.join(SLOT.sub(lambda slot: next(remaining), command).split())
+    filled = SLOT.sub(lambda slot: next(remaining), command)
+    return ' '.join(filled.replace('_', ' ').split())

@@ -362,13 +362,13 @@ class SelfSpeechSettings(ParameterGroup):
 class CommandSettings(ParameterGroup):
     """Commands that a text is mapped to."""
 
+    slots: list[str] = parameter(
+        [], 'Lists for the slots of the commands, as "room: kitchen, living room".'
+    )
     phrases: list[str] = parameter(
         [],
         'Commands that the robot knows. They may have slots: "turn {left,right} {number} '
         'degrees", "go to the {room}".',
-    )
-    slots: list[str] = parameter(
-        [], 'Lists for the slots of the commands, as "room: kitchen, living room".'
     )
     min_score: float = parameter(
         0.5, 'Minimum probability that the command was said.', low=0.0, high=1.0

@@ -148,18 +148,9 @@ class Segment:
     end_confidence: float | None = None
     """Probability that the text ends there: of its last punctuation and the end token; None if the
     decoder did not end it."""
-    phrases: 'PhraseScores | None' = None
-    """How likely it is each of the commands; None where that was not asked, or is not known."""
-
-
-@dataclass(frozen=True)
-class PhraseScores:
-    """How likely an utterance is each of the phrases that it was compared with."""
-
-    log_probabilities: dict[str, float]
-    """Of the phrases that are likely enough, given the audio."""
-    free_text: float
-    """Log probability of the text that was decoded without phrases."""
+    phrases: dict[str, float] | None = None
+    """Log probabilities of the wordings of commands that are likely enough, given the audio; None
+    where that was not asked, or is not known."""
 
 
 @dataclass(frozen=True)
@@ -180,8 +171,8 @@ class Hypothesis:
         return join_texts(segment.text for segment in self.segments)
 
     @property
-    def phrases(self) -> PhraseScores | None:
-        """How likely the utterance is each of the commands; None if that is not known."""
+    def phrases(self) -> dict[str, float] | None:
+        """Log probabilities of the wordings of commands; None if they are not known."""
         return self.segments[0].phrases if len(self.segments) == 1 else None
 
     @property

@@ -23,6 +23,7 @@ from .log import printable
 # Set by rclpy and by the ROS launch system.
 NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
+COMMANDS = 'commands.phrases', 'commands.slots'  # they must fit each other
 NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
@@ -59,6 +60,10 @@ class Parameters:
                 node.get_logger().error(printable(text))
             else:
                 node.get_logger().warn(printable(text))
+        wrong = self._wrong_together([node.get_parameter(name) for name in COMMANDS])
+        if wrong:
+            self.problems['commands'] = wrong
+            node.get_logger().error(printable(f'{wrong}; {consequence} until it is set right'))
         answer_every_type(node)
 
     def _declare(self, spec: ParameterSpec) -> None:
@@ -153,12 +158,11 @@ class Parameters:
         The parameters have the right types.
         """
         changed: dict[str, Any] = {parameter.name: parameter.value for parameter in parameters}
-        names = 'commands.phrases', 'commands.slots'
-        if not any(name in changed and name in self._specs for name in names):
+        if not any(name in changed and name in self._specs for name in COMMANDS):
             return ''
         phrases, slots = (
             changed[name] if name in changed else self._node.get_parameter(name).value or []
-            for name in names
+            for name in COMMANDS
         )
         try:
             wordings((*phrases,), (*slots,))
@@ -183,6 +187,7 @@ class Parameters:
         """Forget the problems of parameters that were set, also of their former names."""
         wrong = bool(self.problems)
         for parameter in parameters:
+            self.problems.pop('commands' if parameter.name in COMMANDS else '', None)
             self.problems.pop(parameter.name, None)
             for old, new in RENAMED.items():
                 if new == parameter.name:

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 import math
+import re
+import unicodedata
 
 from rapidfuzz.distance import Indel
 
-from ..core.command_grammar import Wording, wordings
+from ..core.command_grammar import MAX_WORDINGS, Wording, wordings
 from ..core.settings import CommandSettings
-from ..core.spelling import spell
-from ..core.types import Command, Hypothesis, PhraseScores, Utterance
-from .command_rules import core, forbids
+from ..core.spelling import NUMBER_WORDS, spell
+from ..core.types import Command, Hypothesis, Utterance
+from .command_rules import CLAUSE_END, core, forbids
 from .words import words
 
 # Fitted on 59 and 74 single words of people, clean and in noise of 10 dB, with lists of 10 and 50
@@ -34,10 +36,24 @@ OFFSET = 1.533
 MOST_LEAD, LEAST_LOG_PROBABILITY, MOST_EXTRA = 6.0, -12.0, 4
 SHORTEST = 0.25  # of the time that a wording takes; nobody says it in less
 FIRST, PER_LETTER = 0.15, 0.07  # s that a wording takes
-SIMILAR_FROM, SIMILAR_TO = 0.5, 1.0  # similarity of a text, for a probability of 0 and of 1
 VOICED = 0.5  # probability of speech
 MARGIN = 1e-3  # keeps the log odds of voice activity finite
+SIMILAR_FROM, SIMILAR_TO = 0.5, 1.0  # similarity of a text, for a probability of 0 and of 1
+LEAST_LEAD = 0.1  # of the probability by letters before the next command's
 ALTERNATIVES = 4  # that are told
+ENGLISH = ('', 'en')
+CONTRACTIONS = (
+    (re.compile(r"\b(?:can't|cant|cannot)\b"), 'can not'),
+    (re.compile(r"\b(?:won't|wont)\b"), 'will not'),
+    (re.compile(r"(?<=[a-z])n't\b"), ' not'),
+    (
+        re.compile(r'\b(do|does|did|is|are|was|were|would|should|could|must|has|have)nt\b'),
+        r'\1 not',
+    ),
+    (re.compile(r'\bhundred and (?=[a-z]+)'), 'hundred '),
+)
+THOUSANDS = re.compile(r'(?<=\d),(?=\d{3}\b)')
+NEGATIVE = re.compile(r'(?<!\w)[-−](?=\d)')
 
 
 @dataclass(frozen=True)
@@ -50,10 +66,15 @@ class CommandMatch:
     """The likeliest commands, whether one of them was said or not, most likely first."""
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4 * MAX_WORDINGS)
 def plain(text: str) -> str:
-    """Return a text without case and punctuation, its numbers in words."""
-    return ' '.join(spell(word) for word in words(text.casefold()))
+    """Return a text without case and punctuation, its numbers and contractions in whole words."""
+    text = unicodedata.normalize('NFC', text.casefold()).replace('’', "'").replace('_', ' ')
+    text = NEGATIVE.sub('minus ', THOUSANDS.sub('', text))
+    said = ' '.join(spell(word.strip("'")) for word in words(text) if word.strip("'"))
+    for pattern, replacement in CONTRACTIONS:
+        said = pattern.sub(replacement, said)
+    return said
 
 
 def match(
@@ -66,51 +87,69 @@ def match(
     known = wordings((*settings.phrases,), (*settings.slots,))
     if not known:
         return CommandMatch()
-    said = plain(hypothesis.text)
-    by_sound = _by_sound(hypothesis.phrases, said, utterance, known)
-    similar = hypothesis.phrases is None
-    by_text = _by_text(said, known, similar, settings.within_sentences) if trusted else []
-    alternatives = _best_of_each([*by_sound, *by_text])[:ALTERNATIVES]
-    if not alternatives:
-        return CommandMatch()
-    best = alternatives[0]
-    acts = best.score >= settings.min_score and not forbids(said, plain(best.wording))
-    return CommandMatch(best if acts else Command(), alternatives)
+    said, times = _once(plain(hypothesis.text))
+    by_sound = _by_sound(hypothesis.phrases, said, utterance, known, times)
+    by_text = []
+    if trusted:
+        by_text = _by_text(said, known)
+        if not by_text and settings.within_sentences and hypothesis.language in ENGLISH:
+            by_text = _within(said, known)
+        elif not by_text and hypothesis.phrases is None:
+            by_text = _by_letters(said, known)
+    clauses = [plain(clause) for clause in CLAUSE_END.split(hypothesis.text)]
+    likely = [
+        each
+        for each in _best_of_each([*by_sound, *by_text])
+        if not forbids(hypothesis.text, said, plain(each.wording), clauses)
+    ]
+    alternatives = tuple(likely[:ALTERNATIVES])
+    acts = alternatives and alternatives[0].score >= settings.min_score
+    return CommandMatch(alternatives[0] if acts else Command(), alternatives)
+
+
+def _once(said: str) -> tuple[str, int]:
+    """Return "stop" and 3 for "stop stop stop": what was said, and how often."""
+    spoken = said.split()
+    for length in range(1, len(spoken) // 2 + 1):
+        times, rest = divmod(len(spoken), length)
+        if not rest and spoken == spoken[:length] * times:
+            return ' '.join(spoken[:length]), times
+    return said, 1
 
 
 def _by_sound(
-    scores: PhraseScores | None, said: str, utterance: Utterance, known: Iterable[Wording]
+    scores: dict[str, float] | None,
+    said: str,
+    utterance: Utterance,
+    known: Iterable[Wording],
+    times: int,
 ) -> list[Command]:
     """Return the commands with their probabilities by the decoder's comparison."""
-    if scores is None or not scores.log_probabilities:
+    if not scores:
         return []
-    found = [
-        (scores.log_probabilities[each.text], each)
-        for each in known
-        if each.text in scores.log_probabilities
-    ]
-    odds = _voice_odds(utterance.speech)
-    best = []
-    for likelihood, wording in found:
-        others = [other for other, each in found if (each.command, each.values) != _key(wording)]
-        lead = likelihood - max(others, default=-math.inf)
-        score = _probability(likelihood, lead, wording.text, said, utterance.voiced, odds)
-        best.append(Command(wording.command, score, wording.values, wording.text))
-    return best
-
-
-def _key(wording: Wording) -> tuple[str, tuple[str, ...]]:
-    return wording.command, wording.values
+    found = sorted(
+        ((scores[each.text], plain(each.text), each) for each in known if each.text in scores),
+        key=lambda scored: -scored[0],
+    )
+    best, best_words, _ = found[0]
+    # The same words may be written as two commands: they are no rivals.
+    second = next((score for score, spoken, _ in found if spoken != best_words), -math.inf)
+    odds, commands = _voice_odds(utterance.speech), []
+    for likelihood, expected, wording in found:
+        lead = likelihood - (second if expected == best_words else best)
+        voiced = utterance.voiced / times
+        score = _probability(likelihood, lead, expected, said, voiced, odds)
+        commands.append(Command(wording.command, score, wording.values, wording.text))
+    return commands
 
 
 def _probability(
-    likelihood: float, lead: float, wording: str, said: str, voiced: float, odds: float
+    likelihood: float, lead: float, expected: str, said: str, voiced: float, odds: float
 ) -> float:
     """Return the probability that a wording was said; see the module."""
-    expected = plain(wording)
     letters = sum(map(str.isalnum, expected)) + expected.count(' ')
     length = math.log(max(voiced, 0.01) / (FIRST + PER_LETTER * letters))
-    if length < math.log(SHORTEST):
+    if length < math.log(SHORTEST) or _other_number(said, expected):
         return 0.0
     extra = len(said.split()) - len(expected.split())
     value = (
@@ -126,6 +165,14 @@ def _probability(
     return 1 / (1 + math.exp(-value))
 
 
+def _other_number(said: str, expected: str) -> bool:
+    """Return whether both have numbers, and not the same; a single word may be heard wrong."""
+    numbers = [
+        [word for word in text.split() if word in NUMBER_WORDS] for text in (said, expected)
+    ]
+    return ' ' in expected and all(numbers) and numbers[0] != numbers[1]
+
+
 def _voice_odds(speech: Sequence[float]) -> float:
     """Return the mean log odds of voice activity in the frames with a voice."""
     voiced = [p for p in speech if p >= VOICED]
@@ -134,58 +181,84 @@ def _voice_odds(speech: Sequence[float]) -> float:
     return sum(math.log((p + MARGIN) / (1 - p + MARGIN)) for p in voiced) / len(voiced)
 
 
-def _by_text(said: str, known: Iterable[Wording], similar: bool, within: bool) -> list[Command]:
-    """Return the commands with their probabilities by the free text.
+def _command(wording: Wording, score: float) -> Command:
+    return Command(wording.command, score, wording.values, wording.text)
 
-    One that is the text without polite words was said. If `within`, so was one that is a part of
-    it. If `similar`, the similarity to other texts is a probability, too.
 
-    The similarity is twice the length of the longest common subsequence of characters, over the
-    characters of both (rapidfuzz's normalized Indel similarity).
-    """
-    found = []
+def _by_text(said: str, known: Iterable[Wording]) -> list[Command]:
+    """Return the commands that are the text, without the polite words around them."""
     inner = core(said)
-    for wording in known:
-        expected = plain(wording.text)
-        if not expected:
-            continue
-        exact = expected in (inner, said) or (within and f' {expected} ' in f' {said} ')
-        score = 1.0 if exact else _similarity(inner, expected) if similar else 0.0
-        if score:
-            found.append(Command(wording.command, score, wording.values, wording.text))
-    return found
+    return [
+        _command(each, 1.0)
+        for each in known
+        if said and (plain(each.text) in (said, inner) or core(plain(each.text)) == inner)
+    ]
+
+
+def _within(said: str, known: Iterable[Wording]) -> list[Command]:
+    """Return the command that is a part of the text; none if there are two."""
+    padded = f' {said} '
+    found = [(plain(each.text), each) for each in known if f' {plain(each.text)} ' in padded]
+    longest = [
+        (spoken, each)
+        for spoken, each in found
+        if not any(spoken != other and f' {spoken} ' in f' {other} ' for other, _ in found)
+    ]
+    if len({spoken for spoken, _ in longest}) != 1:
+        return []
+    spoken, _ = longest[0]
+    before, _, behind = padded.partition(f' {spoken} ')
+    neighbours = {*before.split()[-1:], *behind.split()[:1]}
+    if neighbours & NUMBER_WORDS and set(spoken.split()) & NUMBER_WORDS:
+        return []  # "go forward 20" is not in "go forward 25"
+    return [_command(each, 1.0) for _, each in longest]
+
+
+def _by_letters(said: str, known: Iterable[Wording]) -> list[Command]:
+    """Return the commands of several words by the similarity of the text's letters.
+
+    It is twice the length of the longest common subsequence of characters, over the characters of
+    both (rapidfuzz's normalized Indel similarity).
+    """
+    inner = core(said)
+    scored = [(_similarity(inner, plain(each.text)), each) for each in known]
+    found = sorted((pair for pair in scored if pair[0]), key=lambda pair: -pair[0])
+    if not found:
+        return []
+    best, first = found[0]
+    others = (score for score, each in found if plain(each.text) != plain(first.text))
+    if best - next(others, 0.0) < LEAST_LEAD:
+        return []
+    return [_command(each, score) for score, each in found]
 
 
 def _similarity(said: str, expected: str) -> float:
     """Return the probability of a command by the similarity of the text alone."""
     pairs = [*zip(said.split(), expected.split())]
     # Not the same words: "not turn right" is no "turn right", and a blue ball is no red one.
-    if len(said.split()) != len(expected.split()) or any(
-        Indel.normalized_similarity(*pair) < SIMILAR_FROM for pair in pairs
-    ):
+    if len(pairs) < 2 or len(said.split()) != len(expected.split()):
         return 0.0
+    for heard, known in pairs:
+        number = heard in NUMBER_WORDS or known in NUMBER_WORDS
+        if heard != known and (number or Indel.normalized_similarity(heard, known) < SIMILAR_FROM):
+            return 0.0
     similarity = Indel.normalized_similarity(said, expected)
     return max(0.0, min(1.0, (similarity - SIMILAR_FROM) / (SIMILAR_TO - SIMILAR_FROM)))
 
 
 def _best_of_each(found: Iterable[Command]) -> tuple[Command, ...]:
-    """Return the best wording of each command with its values, most likely first."""
-    best: dict[tuple[str, tuple[str, ...]], Command] = {}
+    """Return each wording once, with its best score, most likely first."""
+    best: dict[str, Command] = {}
     for each in sorted(found, key=lambda command: -command.score):
-        best.setdefault((each.text, each.values), each)
+        best.setdefault(plain(each.wording), each)
     return tuple(best.values())
 
 
-def written(command: Command) -> str:
-    """Return a command's wording as a text that the decoder could have written."""
-    return f'{command.wording[:1].upper()}{command.wording[1:]}.'
-
-
 def overruled(found: CommandMatch, hypothesis: Hypothesis) -> Hypothesis:
-    """Return the hypothesis with the command's wording as its text, if they differ."""
-    if not found.command.text or plain(hypothesis.text) == plain(found.command.wording):
+    """Return the hypothesis with the command's wording as its text, if the sound decided."""
+    wording = found.command.wording
+    expected, said = plain(wording), plain(hypothesis.text)
+    if not found.command.text or f' {expected} ' in f' {said} ' or core(expected) == core(said):
         return hypothesis
-    if core(plain(hypothesis.text)) == plain(found.command.wording):
-        return hypothesis
-    first = replace(hypothesis.segments[0], text=written(found.command), words=())
-    return replace(hypothesis, segments=(first,))
+    text = f'{wording[:1].upper()}{wording[1:]}.'
+    return replace(hypothesis, segments=(replace(hypothesis.segments[0], text=text, words=()),))

@@ -1,16 +1,15 @@
 """Which sentences are no commands, although they have a command's words. English.
 
-"Don't turn left", "Should I turn left?" and "He said turn left" are not to be obeyed. Other
-languages have no such rules: there a text counts that is a command and nothing else.
+"Don't turn left", "Should I turn left?" and "He said turn left" are not to be obeyed. All words
+are plain ones: see `command_matcher.plain`.
 """
 
 import re
 
 # A sentence with one of these words is no command, unless the command itself has the word.
 NEGATIONS = frozenset(
-    "don't dont doesn't didn't can't cannot couldn't won't wouldn't shouldn't mustn't isn't "
-    "aren't wasn't weren't haven't hasn't never not nobody nothing neither nor without "
-    'unless instead cancel avoid refuse forbid'.split()
+    'not never none nope nobody nothing neither nor without unless instead hardly rarely seldom '
+    "ain't aint wrong cancel avoid refuse forbid forbidden".split()
 )
 REPORTS = frozenset(
     'said says say saying told tells tell asked asks ask asking shouted shouts wrote writes '
@@ -18,20 +17,28 @@ REPORTS = frozenset(
     'whom which how where was were did had has have would might maybe perhaps'.split()
 )
 QUESTIONS = frozenset(
-    'should shall do does did is are am was were have has had may might must would'.split()
+    'should shall do does did is are am was were have has had may might must would could can '
+    'will'.split()
 )
 PEOPLE = frozenset('i we he she it they'.split())
-# What people put around a command. "can you" asks for it, and "can I" does not.
-POLITE = re.compile(
-    r'^(?:(?:please|now|okay|ok|hey|hi|hello|robot|well|so|and|then|just|um|uh|er|'
-    r'can you|could you|will you|would you|i want you to|i need you to|you can|kindly) )+'
-    r'|(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|for me|again))+$'
+# "can you" asks for it, and "can I" does not.
+REQUEST = (
+    r'can you|could you|will you|would you|i want you to|i need you to|'
+    r"i would like you to|i'd like you to"
 )
-REQUESTS = ('can you', 'could you', 'will you', 'would you', 'i want you to', 'i need you to')
+POLITE = re.compile(
+    r'^(?:(?:please|now|okay|ok|hey|hi|hello|yes|no|robot|well|so|and|then|just|um|uh|er|'
+    rf"let's|you can|kindly|{REQUEST}) )+"
+    r'|(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|for me|again|will you|'
+    r'would you|could you))+$'
+)
+REQUESTED = re.compile(rf'\b(?:{REQUEST})\b')
+CLAUSE_END = re.compile(r'[.,!?;:]+')
+NO_FIRST = re.compile(r'no\s*[,.!;:]', re.IGNORECASE)  # "No, stop!" wants it; "no left" does not
 
 
 def core(said: str) -> str:
-    """Return a sentence in plain words without the polite words around a command."""
+    """Return a sentence without the polite words around a command."""
     while True:
         shorter = POLITE.sub('', said).strip()
         if shorter == said or not shorter:
@@ -39,25 +46,28 @@ def core(said: str) -> str:
         said = shorter
 
 
-def forbids(said: str, command: str) -> bool:
-    """Return whether a sentence negates, asks or reports a command; both in plain words."""
-    spoken = said.replace('’', "'").split()
-    own = frozenset(command.replace('’', "'").split())
-    rest = _without_request(spoken)
-    extra = [word for word in rest if word not in own]
+def forbids(text: str, said: str, command: str, clauses: list[str]) -> bool:
+    """Return whether a sentence negates, asks or reports a command.
+
+    `said` are the plain words of `text`, `clauses` those of its parts between punctuation.
+    """
+    own = frozenset(command.split())
+    extra = [word for word in said.split() if word not in own]
     if any(word in NEGATIONS for word in extra):
         return True
-    if len(rest) <= len(command.split()):  # a word that was heard wrong: "When?" is "one"
+    if 'no' in extra and not (extra.count('no') == 1 and NO_FIRST.match(text.strip())):
+        return True
+    one_word = len(own) == 1
+    if one_word and len(said.split()) == 1:  # a word that was heard wrong: "When?" is "one"
         return False
+    holding = [clause for clause in clauses if f' {command} ' in f' {clause} '] or [said]
+    return any(_asks_or_reports(clause, own) for clause in holding) or (
+        text.rstrip().endswith('?') and said != command and not REQUESTED.search(said)
+    )
+
+
+def _asks_or_reports(clause: str, own: frozenset[str]) -> bool:
+    rest = core(REQUESTED.sub(' ', clause).strip()).split()
+    extra = [word for word in rest if word not in own]
     reported = any(word in REPORTS or word in PEOPLE for word in extra)
-    return reported or (rest[0] in QUESTIONS and rest[0] not in own)
-
-
-def _without_request(spoken: list[str]) -> list[str]:
-    """Return the words without a request's beginning: "can you"."""
-    said = ' '.join(spoken)
-    for request in REQUESTS:
-        at = said.find(request)
-        if at >= 0:
-            said = f'{said[:at]} {said[at + len(request) :]}'
-    return said.split()
+    return reported or bool(rest and rest[0] in QUESTIONS and rest[0] not in own)

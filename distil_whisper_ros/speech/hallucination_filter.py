@@ -187,7 +187,10 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
     """Return the transcript of an utterance: transcribed, or rejected with the reason."""
     reason = rejection(hypothesis, utterance, settings.hallucination_filter)
     spoken = utterance.voiced >= settings.hallucination_filter.min_speech
-    found = match(hypothesis, utterance, settings.commands, trusted=not reason)
+    kept = hypothesis
+    if not reason:
+        kept = without_rejected(hypothesis, utterance, settings.hallucination_filter)
+    found = match(kept, utterance, settings.commands, trusted=not reason)
     # What sounds like a command is one, although the free text is a guess.
     if reason and not (spoken and found.command.text):
         return Transcript(
@@ -197,9 +200,7 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
             utterance=utterance,
             hypothesis=hypothesis,
         )
-    if not reason:
-        hypothesis = without_rejected(hypothesis, utterance, settings.hallucination_filter)
-    hypothesis = overruled(found, hypothesis)
+    hypothesis = overruled(found, kept)
     return Transcript(
         Outcome.TRANSCRIBED,
         text=hypothesis.text,

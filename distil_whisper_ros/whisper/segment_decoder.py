@@ -11,7 +11,7 @@ import torch
 from ..core.errors import ModelError
 from ..core.scheduler import JobContext
 from ..core.settings import DecodingSettings, ModelSettings
-from ..core.types import PhraseScores, Segment, Word
+from ..core.types import Segment, Word
 from .audio_context import FULL_CONTEXT
 from .clip import Clip
 from .decoding.fallback import compression_ratio, max_tokens
@@ -24,6 +24,7 @@ from .written_forms import written_forms
 
 # Times as likely as the language of the segment before, from which another language is believed.
 LANGUAGE_CHANGE = 4.0
+TREES = 4  # lists of commands whose tokens are kept
 
 
 class Clock:
@@ -66,7 +67,7 @@ class SegmentDecoder:
         self.whisper = whisper
         self._name, self._precision = name, precision
         self._on_notice = on_notice
-        self._tree: tuple[tuple[str, ...], PhraseTree] = ((), PhraseTree())  # the latest commands
+        self._trees: dict[tuple[str, ...], PhraseTree] = {}  # of the latest commands
         self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
 
     def decode(
@@ -102,28 +103,31 @@ class SegmentDecoder:
         if isinstance(call.settings, DecodingSettings) and greedy is not None:
             with call.clock('commands'):
                 known = call.settings.wordings
-                tree = self._phrase_tree(known)
+                tree = self._phrase_tree(known, call.context)
                 for row, result in results.items():
                     start = self.whisper.special_tokens.prefix(languages[row], call.settings.task)
                     likely = phrase_scores(
                         greedy, states[row : row + 1], start, tree, call.context
                     )
                     named = {known[phrase]: score for phrase, score in likely.items()}
-                    phrases = PhraseScores(named, sum(result.log_probabilities))
-                    results[row] = replace(result, phrases=phrases)
+                    results[row] = replace(result, phrases=named)
         return [results[row] for row in range(len(clips))]
 
-    def _phrase_tree(self, wordings: tuple[str, ...]) -> PhraseTree:
-        known, tree = self._tree
-        if wordings != known:
-            tokens = self.whisper.tokenizer
-            forms = [
-                (number, tokens(form, add_special_tokens=False).input_ids)
-                for number, wording in enumerate(wordings)
-                for form in written_forms(wording)
-            ]
-            tree = PhraseTree.of(forms)
-            self._tree = wordings, tree
+    def _phrase_tree(self, wordings: tuple[str, ...], context: JobContext) -> PhraseTree:
+        """Return the tree of the commands' tokens; the latest ones are kept."""
+        tree = self._trees.pop(wordings, None)
+        if tree is None:
+            tree = PhraseTree()
+            for number, wording in enumerate(wordings):
+                forms = self.whisper.tokenizer(
+                    written_forms(wording), add_special_tokens=False
+                ).input_ids
+                for form in forms:
+                    tree.add(number, form)
+                context.check()
+        self._trees[wordings] = tree
+        if len(self._trees) > TREES:
+            del self._trees[next(iter(self._trees))]
         return tree
 
     def _options(

@@ -7,6 +7,7 @@ ENDS = ('', '.', '!', '?', ',')
 
 def written_forms(phrase: str) -> list[str]:
     """Return the texts in which Whisper may write a phrase, each with the space before it."""
+    phrase = phrase.replace('’', "'")
     words = phrase.split()
     spelled = ' '.join(spell(word) for word in words)
     numbers = ' '.join(digits(word) for word in words)

@@ -13,6 +13,8 @@ import pytest
 from distil_whisper_ros.audio.framing import Framer
 from distil_whisper_ros.audio.resampling import Resampler
 from distil_whisper_ros.core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
+from distil_whisper_ros.core.command_grammar import wordings
+from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.settings import CommandSettings, UtteranceSettings
 from distil_whisper_ros.core.types import Ending, Hypothesis, Segment, Utterance
 from distil_whisper_ros.ros.log import printable
@@ -113,6 +115,11 @@ def test_texts():
         assert not any(part.isspace() or not part for part in words(first)), number
         assert plain(plain(first)) == plain(first), (number, first)
         commands = [text(chance).translate(NO_SLOTS) for _ in range(3)]
+        try:
+            wordings((*commands, first.translate(NO_SLOTS)))
+        except SettingError as error:
+            assert 'commands.phrases has' in str(error), number
+            continue
         heard = Hypothesis((Segment(first, 0.0, 1.0, -0.5, 0.1, 1.0),))
         silence = Utterance.whole(np.zeros(16_000, np.float32))
         found = match(heard, silence, CommandSettings(phrases=commands))

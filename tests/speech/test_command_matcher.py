@@ -7,7 +7,7 @@ from distil_whisper_ros.core.command_grammar import wordings
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.settings import CommandSettings, DecodingSettings, settings_from
 from distil_whisper_ros.core.spelling import spell
-from distil_whisper_ros.core.types import Hypothesis, PhraseScores, Segment, Utterance
+from distil_whisper_ros.core.types import Hypothesis, Segment, Utterance
 from distil_whisper_ros.speech.command_matcher import match, overruled, plain
 
 COMMANDS = [
@@ -48,6 +48,19 @@ ACT = {
     'Please do not move!': 'do not move',
     'Pick up the red ball.': 'pick up the {red,green} ball',
     'Um, pick up the green ball.': 'pick up the {red,green} ball',
+    'Stop! Stop! STOP!': 'stop',
+    'Stop, stop.': 'stop',
+    'Turn left. Turn left.': 'turn left',
+    "I'd like you to turn left.": 'turn left',
+    'Turn left, will you?': 'turn left',
+    'Yes, turn left.': 'turn left',
+    "Let's stop.": 'stop',
+    'No, stop!': 'stop',
+    "'Stop!'": 'stop',
+    "Don't move!": 'do not move',
+    'Don’t move!': 'do not move',
+    'Go forward one hundred and twenty meters.': 'go forward {number} meters',
+    'Go forward 1,000 meters.': 'go forward {number} meters',
 }
 REFUSE = [
     "Don't turn left.",
@@ -93,7 +106,26 @@ REFUSE = [
     'He was not an ill-disposed young man.',
     'Thank you.',
     '',
+    'No need to turn left.',
+    'No left.',
+    'Turn left? No.',
+    "Ain't going to stop.",
+    'Hardly stop.',
+    'No one should stop.',
+    'None of you stop.',
+    'Cant turn left.',
+    'You wont turn left.',
+    'Turn left is wrong.',
+    'Could your brother turn left?',
+    'Okay, do you turn left?',
+    'Ready to turn left?',
+    'Turn left or turn right.',
+    'Stop and turn left.',
+    'Go forward -5 meters.',
+    'Go forward 117 meters.',
+    'Go forward one thousand two meters.',
 ]
+WITHIN = ('The stop is over there.', 'A bus stop.')  # these have a command as a part
 
 
 def utterance(voiced: float = 1.0) -> Utterance:
@@ -101,9 +133,8 @@ def utterance(voiced: float = 1.0) -> Utterance:
     return Utterance.whole(samples, (0.95,) * round(voiced / 0.032))
 
 
-def hypothesis(text: str, scores: dict[str, float] | None = None, free: float = -1.0):
-    phrases = None if scores is None else PhraseScores(scores, free)
-    return Hypothesis((Segment(text, 0.0, 1.0, -0.2, 0.01, 1.0, phrases=phrases),), 'en')
+def hypothesis(text: str, scores: dict[str, float] | None = None, language: str = 'en'):
+    return Hypothesis((Segment(text, 0.0, 1.0, -0.2, 0.01, 1.0, phrases=scores),), language)
 
 
 def settings(**changes) -> CommandSettings:
@@ -123,7 +154,7 @@ def test_this_sentence_is_a_command(text, command):
 @pytest.mark.parametrize('text', REFUSE)
 @pytest.mark.parametrize('within', [False, True])
 def test_this_sentence_is_no_command(text, within):
-    within = within and text not in ('The stop is over there.', 'A bus stop.')  # a part is one
+    within = within and text not in WITHIN
     for heard in (hypothesis(text), hypothesis(text, {})):
         found = match(heard, utterance(), settings(within_sentences=within))
         assert found.command.text == '', found
@@ -145,6 +176,79 @@ def test_without_the_comparison_a_similar_text_is_one_with_less_probability(text
     best = found.alternatives[0].score if found.alternatives else 0.0
     assert low <= best <= high
     assert found.command.text == ('turn left' if best else '')
+
+
+@pytest.mark.parametrize(
+    ('text', 'wording'),
+    [
+        ('I am tired, stop.', 'stop'),
+        ('I am so tired. Please stop.', 'stop'),
+        ('Now turn left 30 degrees and wait.', 'turn left 30 degrees'),
+        ('Look, the living room, go to the living room now.', 'go to the living room'),
+    ],
+)
+def test_the_longest_command_within_a_sentence_counts(text, wording):
+    known = [*COMMANDS, 'turn {left,right} {number} degrees']
+    rooms = ['room: kitchen, living, living room']
+    commands = settings(phrases=known, slots=rooms, within_sentences=True)
+    found = match(hypothesis(text), utterance(), commands)
+    assert found.command.wording == wording
+    assert overruled(found, hypothesis(text)).text == text
+
+
+def test_a_number_within_a_sentence_is_all_of_it():
+    commands = settings(phrases=['go forward {number}'], within_sentences=True)
+    for text, value in {'Go forward 25.': '25', 'Now go forward 25 I mean it.': ''}.items():
+        found = match(hypothesis(text), utterance(), commands)
+        assert ''.join(found.command.values) == value, text
+    for text in ('Yes go forward 2.5.', 'We may go forward 5 thousand.'):
+        assert match(hypothesis(text), utterance(), commands).command.text == '', text
+
+
+def test_a_part_of_a_sentence_in_another_language_is_no_command():
+    commands = settings(phrases=['links abbiegen'], within_sentences=True)
+    said = hypothesis('Nein, nicht links abbiegen!', language='de')
+    assert match(said, utterance(), commands).command.text == ''
+    said = hypothesis('Links abbiegen!', language='de')
+    assert match(said, utterance(), commands).command.text == 'links abbiegen'
+
+
+def test_a_reported_command_does_not_act_although_it_is_as_long():
+    commands = settings(phrases=['bring me the ball'])
+    heard = hypothesis('He brought the ball.', {'bring me the ball': -4.0})
+    assert match(heard, utterance(1.4), commands).command.text == ''
+
+
+def test_another_number_does_not_act():
+    commands = settings(phrases=['turn {number} degrees'])
+    heard = hypothesis('Turn 117 degrees.', {'turn 115 degrees': -2.0, 'turn 17 degrees': -9.0})
+    assert match(heard, utterance(1.4), commands).command.text == ''
+
+
+def test_the_same_words_in_two_commands_are_no_rivals():
+    commands = settings(phrases=['turn left', 'turn {left,right}', 'stop'])
+    heard = hypothesis('Turned left.', {'turn left': -1.0, 'turn right': -8.0})
+    found = match(heard, utterance(0.8), commands)
+    assert found.command.text == 'turn left'
+    assert [each.wording for each in found.alternatives] == ['turn left', 'turn right']
+    assert found.command.score > 0.8
+
+
+def test_polite_words_may_belong_to_the_command():
+    commands = settings(phrases=['come here now', 'hello robot', 'turn_left'])
+    for text in ('Please come here now.', 'Okay, hello robot.', 'Turn left.'):
+        assert match(hypothesis(text, {}), utterance(), commands).command.text, text
+
+
+def test_one_word_by_its_letters_alone_must_be_right():
+    commands = settings(phrases=['stop', 'nine', 'five', 'right'])
+    for text in ('Shop.', 'Fine.', 'Night.', 'None.'):
+        assert match(hypothesis(text), utterance(), commands).command.text == '', text
+
+
+def test_what_must_not_act_is_no_alternative():
+    found = match(hypothesis("Don't turn left."), utterance(), settings(within_sentences=True))
+    assert found.alternatives == ()
 
 
 def test_slots_have_values():
@@ -206,6 +310,10 @@ def test_polite_words_stay_in_the_text():
         ({'phrases': ['turn {left']}, ['turn {left', 'brace']),
         ({'phrases': ['{number} {number} {number}']}, ['wordings', 'fewer slots']),
         ({'slots': ['kitchen']}, ["'kitchen'", 'room: kitchen']),
+        ({'slots': ['number: one, two']}, ['{number} has its meaning']),
+        ({'phrases': ['!!!']}, ["'!!!'", 'must have words']),
+        ({'phrases': ['  ']}, ['must have words']),
+        ({'phrases': ['go ' * 99]}, ['200 letters']),
     ],
 )
 def test_a_command_that_cannot_be_read_is_refused(values, parts):
@@ -227,7 +335,8 @@ def test_the_decoder_gets_every_wording():
 @pytest.mark.parametrize(
     ('number', 'text'),
     [('0', 'zero'), ('19', 'nineteen'), ('45', 'forty five'), ('120', 'one hundred twenty'),
-     ('300', 'three hundred'), ('1000', '1000'), ('x', 'x'), ('²', '²')],
+     ('300', 'three hundred'), ('1000', 'one thousand'), ('10000', '10000'),
+     ('x', 'x'), ('²', '²')],
 )  # fmt: skip
 def test_numbers_are_spelled(number, text):
     assert spell(number) == text

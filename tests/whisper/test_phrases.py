@@ -8,7 +8,7 @@ import torch
 from distil_whisper_ros.core.settings import CommandSettings, ModelSettings, Settings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.command_matcher import match
-from distil_whisper_ros.whisper.decoding.phrases import depth, phrase_scores, PhraseTree
+from distil_whisper_ros.whisper.decoding.phrases import phrase_scores, PhraseTree
 from distil_whisper_ros.whisper.transcriber import Transcriber, UNINTERRUPTED
 from distil_whisper_ros.whisper.written_forms import written_forms
 
@@ -53,8 +53,10 @@ def test_the_scores_are_those_of_one_decoder_pass_for_each_form(transcriber, gof
         for number, phrase in enumerate(phrases)
         for form in written_forms(phrase)
     ]
-    tree = PhraseTree.of(forms)
-    assert depth(tree) == max(len(tokens) for _, tokens in forms)
+    tree = PhraseTree()
+    for number, tokens in forms:
+        tree.add(number, tokens)
+    assert tree.depth == max(len(tokens) for _, tokens in forms)
     start = whisper.special_tokens.prefix('', 'transcribe')
     with torch.inference_mode():
         size = 480_000

@@ -8,7 +8,7 @@ The phrases' tokens are a prefix tree. It is descended level by level, one batch
 for each, with the nodes that are likely enough: thousands of phrases cost little more than ten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 import math
 
@@ -29,16 +29,16 @@ class PhraseTree:
     phrases: list[int] = field(default_factory=list)
     """Numbers of the phrases that end here."""
 
-    @classmethod
-    def of(cls, forms: Iterable[tuple[int, Sequence[int]]]) -> 'PhraseTree':
-        """Return the tree of pairs of a phrase's number and the tokens of one of its forms."""
-        root = cls()
-        for phrase, tokens in forms:
-            node = root
-            for token in tokens:
-                node = node.children.setdefault(token, cls())
-            node.phrases.append(phrase)
-        return root
+    depth: int = 0
+    """Number of tokens of the longest phrase, at the root."""
+
+    def add(self, phrase: int, tokens: Sequence[int]) -> None:
+        """Add a form of a phrase, which has that number."""
+        node = self
+        for token in tokens:
+            node = node.children.setdefault(token, PhraseTree())
+        node.phrases.append(phrase)
+        self.depth = max(self.depth, len(tokens))
 
 
 def phrase_scores(
@@ -56,12 +56,11 @@ def phrase_scores(
     JobAborted.
     """
     found: dict[int, list[float]] = {}
-    longest = depth(tree)
     room = decoder.max_target_positions - len(start)
-    cache = decoder.new_cache(states, len(start) + min(longest, room))
+    cache = decoder.new_cache(states, len(start) + min(tree.depth, room))
     hidden = decoder.forward(torch.tensor([start], device=states.device), cache, False)
     level, likelihoods = [tree], [0.0]
-    for _ in range(min(longest, room) + 1):
+    for _ in range(min(tree.depth, room) + 1):
         context.check()
         logits = decoder.logits(hidden[:, -1]).log_softmax(-1)
         wanted = [[*node.children, decoder.end] for node in level]
@@ -89,11 +88,6 @@ def phrase_scores(
         following = torch.tensor([[token] for _, _, token in nodes], device=states.device)
         hidden = decoder.forward(following, cache, False)
     return {phrase: log_sum(each) for phrase, each in found.items()}
-
-
-def depth(tree: PhraseTree) -> int:
-    """Return the number of tokens of the longest phrase."""
-    return max((1 + depth(child) for child in tree.children.values()), default=0)
 
 
 def log_sum(values: Sequence[float]) -> float:

@@ -5,8 +5,6 @@ from typing import Any
 
 import torch
 
-from ...core.types import PhraseScores
-
 
 @dataclass(frozen=True)
 class DecodingOptions:
@@ -44,8 +42,8 @@ class DecodingResult:
     attention: torch.Tensor | None
     """Logits of the attention to the audio, shape (heads, tokens + 1, positions): the rows that
     predict each token, and the end token."""
-    phrases: PhraseScores | None = None
-    """How likely the audio is each of the phrases."""
+    phrases: dict[str, float] | None = None
+    """Log probabilities of the phrases that are likely enough, given the audio."""
     searched: bool = False
     """Whether the text was in doubt, so that a beam search decoded it again."""
 
