@@ -142,7 +142,11 @@ def test_a_list_is_a_list_of_texts_for_tools(idle):
 
 
 def test_former_and_wrong_names_at_the_start(recording):
-    wrong = {'model__beams': 2, 'self_speech__topics': ['a b']}
+    wrong = {
+        'model__beams': 2,
+        'self_speech__topics': ['a b'],
+        'commands__phrases': ['go to the {room}'],
+    }
     with robot(**recording, **wrong) as (client, process):
         client.wait_state('error')
         detail = client.states[-1].detail
@@ -156,6 +160,9 @@ def test_former_and_wrong_names_at_the_start(recording):
         assert client.set_parameter('model.beam_width', 2) == ''
         assert 'all parameters are right now' not in process.log()
         assert client.set_parameter('self_speech.topics', ['robot/speaks']) == ''
+        assert 'slot {room} is not known' in process.log()
+        assert 'all parameters are right now' not in process.log()
+        assert client.set_parameter('commands.slots', ['room: hall, kitchen']) == ''
         command = 'now run: ros2 lifecycle set /speech_recognizer configure'
         wait_for(lambda: command in process.log(), 5, 'the line that says what comes next')
         assert client.change_state(Transition.TRANSITION_CONFIGURE)
