@@ -141,8 +141,8 @@ class Soak:
             found.append(f'{self.utterances} utterances have {len(self.ids)} transcripts')
         if len(set(self.ids)) != len(self.ids):
             found.append(f'{len(self.ids) - len(set(self.ids))} transcripts came twice')
-        if abs(memory) > MAX_GROWTH:
-            found.append(f'memory changed by {memory:+.1%}')
+        if memory > MAX_GROWTH:
+            found.append(f'memory grew by {memory:+.1%}')
         if threads > 0:
             found.append(f'{threads} threads were added')
         if files > 0:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 import itertools
 import os
-from os.path import expanduser, isdir
 from pathlib import Path
 import threading
 import time
@@ -176,17 +175,18 @@ class SpeechRecognizer(ManagedNode):
 
     def _load(self, settings: Settings) -> ConfiguredParts:
         self._on_progress('loading PyTorch', 0.0)
-        from ..whisper.checkpoint import find_turn_model
+        from ..whisper.checkpoint import find_turn_model, is_here
         from ..whisper.transcriber import Transcriber
 
         started = time.monotonic()
+        # Nothing leaves the machine of somebody who has the model already, for turn detection
+        # neither.
+        offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
         transcriber = Transcriber(settings.model, self._on_progress, self._warn)
         scheduler = Scheduler(self._on_late_failure)
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
-        # Who has the model in a folder may not want the hub to be asked.
-        offline = settings.model.offline or isdir(expanduser(settings.model.id))
         detector = TurnDetector(
             lambda: find_turn_model(settings.utterance.turn_model, offline, _untold),
             self._warn,

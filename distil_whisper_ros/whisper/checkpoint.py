@@ -86,6 +86,15 @@ def find_model(
     return check_folder(_download(name, revision, offline, progress, parameter), name)
 
 
+def is_here(name: str, revision: str) -> bool:
+    """Return whether a model is a folder, or complete in the cache: the hub is not needed."""
+    try:
+        find_model(name, revision, True, lambda step, share: None)
+    except ModelError:
+        return False
+    return True
+
+
 def find_turn_model(name: str, offline: bool, progress: Progress) -> Path:
     """Return the file of Smart Turn; download it if needed and allowed.
 

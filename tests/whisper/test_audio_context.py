@@ -32,7 +32,8 @@ def test_the_audio_context_holds_audio_and_margin_in_whole_seconds(samples, marg
 def test_the_default_margin_was_measured_for_each_model_size():
     assert context_margin(-1, 384) < 10  # tiny
     assert context_margin(-1, 512) < 10  # base
-    assert context_margin(-1, 1024) == 30  # medium was not measured: the full audio context
+    assert context_margin(-1, 1024) == 10  # medium was not measured: a careful one
+    assert context_margin(-1, 80) == 30  # no size of Whisper: the full audio context
     assert context_margin(4, 1024) == 4
 
 

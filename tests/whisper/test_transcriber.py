@@ -216,6 +216,7 @@ class TestWrongModels:
         with monkeypatch.context() as patch:
             patch.setattr(transcriber._whisper.model, 'generate', full)
             patch.setattr(transcriber._whisper.greedy, 'decode', full)
+            patch.setattr(transcriber._whisper.beam, 'decode', full)
             for beam_width in (1, 2):
                 settings = ModelSettings(id=str(MODEL), beam_width=beam_width)
                 with pytest.raises(ModelError, match='does not fit'):

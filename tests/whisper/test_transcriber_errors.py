@@ -148,9 +148,11 @@ def test_beam_search_with_a_long_prompt_is_truncated_too(transcriber):
         generate(**{**options, 'max_new_tokens': 2})  # that transformers takes these options
         return torch.full((1, left), letter)  # one endless word: no repetition can be dropped
 
+    beam, whisper.beam = whisper.beam, None
     try:
         whisper.model.generate = endless
         silence = np.zeros(20 * 16_000, np.float32)
         assert transcriber(Utterance.whole(silence), settings).truncated
     finally:
         del whisper.model.generate
+        whisper.beam = beam
