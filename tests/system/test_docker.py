@@ -270,6 +270,13 @@ def test_devices_that_the_user_may_not_open_are_explained(devices):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_where_there_is_no_gpu_nothing_is_said(devices):
+    for name in ('nvmap', 'nvhost-ctrl-gpu', 'nvgpu/igpu0/as', 'dri/renderD128'):
+        (devices / name).unlink()
+    assert check_devices(devices) == ''
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
 def test_a_microphone_that_the_user_may_not_open_or_that_is_missing(devices):
     os.chown(devices / 'snd/pcmC2D0c', 0, 29)
     (devices / 'snd/pcmC2D0c').chmod(0o660)
