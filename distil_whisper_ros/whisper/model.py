@@ -12,16 +12,9 @@ Works with transformers 4.46 and newer.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-import transformers
-from transformers import (
-    AutoFeatureExtractor,
-    AutoModelForSpeechSeq2Seq,
-    AutoTokenizer,
-    WhisperFeatureExtractor,
-)
+from transformers import AutoTokenizer
 
 from ..core.audio_format import Samples
 from ..core.errors import ModelError
@@ -30,14 +23,7 @@ from ..core.scheduler import JobContext
 from ..core.settings import ModelSettings
 from .attention import ATTENTION
 from .audio_context import FULL_CONTEXT
-from .checkpoint import (
-    feature_extractor_values,
-    FETCH,
-    generation_values,
-    PREPROCESSOR,
-    PROCESSOR,
-    weight_files,
-)
+from .checkpoint import FETCH, generation_values, PREPROCESSOR, PROCESSOR
 from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful
@@ -45,19 +31,12 @@ from .decoding.greedy import GreedyDecoder
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
 from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
-from .device import is_out_of_memory
 from .encoder import Encoder
 from .features import LogMel
 from .generation_config import complete_generation_config
+from .model_loading import first_line, load_feature_extractor, load_part, load_weights
 from .quantization import has_full_int8
 from .special_tokens import check_prompt, SpecialTokens
-
-CHECKED_AT_ONCE = 64 << 20  # bytes of weights in memory while they are checked, for int8
-# Tied to the embedding: a checkpoint holds only one of them.
-TIED = {'proj_out.weight', 'model.decoder.embed_tokens.weight'}
-
-transformers.logging.set_verbosity_error()
-transformers.logging.disable_progress_bar()
 
 
 class Whisper:
@@ -82,8 +61,8 @@ class Whisper:
         self._on_notice = on_notice
         self._int8 = int8
         self.device, self.dtype = device, dtype
-        self.feature_extractor = _load_feature_extractor(folder, name)
-        self.tokenizer = _load_part('tokenizer.json', AutoTokenizer, folder, name)
+        self.feature_extractor = load_feature_extractor(folder, name)
+        self.tokenizer = load_part('tokenizer.json', AutoTokenizer, folder, name)
         self.model = model = load_weights(folder, name, device, dtype, settings.attention, int8)
         complete_generation_config(
             model.generation_config,
@@ -237,7 +216,7 @@ class Whisper:
             try:
                 return self.cuda_graph.decode(states, options, context)
             except RuntimeError as error:
-                reason = _line(error)
+                reason = first_line(error)
             # Behind the handler, so that the memory of the graph is free for the next try.
             self.cuda_graph = None
             torch.cuda.empty_cache()
@@ -301,102 +280,3 @@ class Whisper:
         check_prompt('model.prompt', text)
         first, *rest = self.tokenizer.get_prompt_ids(text).tolist()
         return [first, *rest[-self.prompt_limit :]]
-
-
-def _load_feature_extractor(folder: Path, name: str) -> Any:
-    """Load the feature extractor from either of the files that describe it."""
-    file, values = feature_extractor_values(folder, name)
-    if file == PREPROCESSOR:
-        return _load_part(file, AutoFeatureExtractor, folder, name)
-    return WhisperFeatureExtractor.from_dict(values)  # transformers before 5 cannot read the file
-
-
-def _load_part(file: str, kind: Any, folder: Path, name: str) -> Any:
-    """Load a tokenizer or feature extractor; raise a ModelError that names its file."""
-    try:
-        return kind.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # the libraries raise their own, and bare Exception
-        raise ModelError(
-            f'{name}: {file} cannot be used ({type(error).__name__}: {_line(error)}); {FETCH}'
-        ) from error
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else 'no message'
-
-
-def load_weights(
-    folder: Path,
-    name: str,
-    device: torch.device,
-    dtype: torch.dtype,
-    attention: str = 'auto',
-    int8: bool = False,
-) -> Any:
-    """Load the weights of a checkpoint as a WhisperForConditionalGeneration.
-
-    `attention` is `model.attention`, for what transformers computes. With `int8` the weights are
-    packed next, one by one, so they need not stay in memory.
-    Raises ModelError if weights are missing, have another shape, or are not finite.
-    """
-    # transformers 4.56 renamed the argument.
-    version = tuple(int(part) for part in transformers.__version__.split('.')[:2])
-    precision = {'dtype' if version >= (4, 56) else 'torch_dtype': dtype}
-    files = ', '.join(path.name for path in weight_files(folder))
-    options = {
-        'local_files_only': True,
-        'use_safetensors': True,
-        'low_cpu_mem_usage': True,
-        'output_loading_info': True,
-        'attn_implementation': 'eager' if attention == 'math' else 'sdpa',
-        **precision,
-    }
-    try:
-        model, info = _from_pretrained(folder, device, options)
-    except RuntimeError as error:
-        if 'size' not in str(error) or is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f'{name}: config.json and {files} do not belong together: the weights have other '
-            f'shapes; {FETCH}'
-        ) from error
-    missing = sorted(set(info['missing_keys']) - (TIED if _is_tied(model) else set()))
-    if missing:
-        raise ModelError(f'{name}: {files} lacks the weight {missing[0]}: {FETCH}')
-    model = model.to(device).eval()
-    checked = 0
-    with torch.inference_mode():
-        for key, weight in model.named_parameters():
-            checked += weight.nbytes
-            if int8 and checked > CHECKED_AT_ONCE:
-                drop_file_pages(folder)
-                checked = 0
-            least, most = weight.aminmax()  # both are NaN if a value is; isfinite makes copies
-            if not (bool(torch.isfinite(least)) and bool(torch.isfinite(most))):
-                cure = FETCH if dtype == torch.float32 else f'{FETCH}, or try model.dtype float32'
-                raise ModelError(f'{name}: {key} has values that are not finite: {cure}')
-    if int8:
-        drop_file_pages(folder)
-    return model
-
-
-def _from_pretrained(folder: Path, device: torch.device, options: dict[str, Any]) -> Any:
-    """Load a model and the information of loading; onto a GPU without a copy in between.
-
-    CPU and GPU of a Jetson share their memory, where a copy is twice the weights.
-    """
-    if device.type == 'cuda':
-        try:
-            return AutoModelForSpeechSeq2Seq.from_pretrained(
-                folder, device_map={'': device}, **options
-            )
-        except Exception:  # noqa: S110
-            # transformers 5 hides the reason, such as full memory: the other way tells it.
-            pass
-        torch.cuda.empty_cache()
-    return AutoModelForSpeechSeq2Seq.from_pretrained(folder, **options)
-
-
-def _is_tied(model: Any) -> bool:
-    return model.proj_out.weight is model.get_decoder().embed_tokens.weight

@@ -19,6 +19,7 @@ from .checkpoint import find_model, Progress
 from .clip import Clip
 from .device import choose_device, choose_dtype, choose_int8, is_out_of_memory
 from .model import Whisper
+from .model_loading import first_line
 from .segment_decoder import Call, Clock, SegmentDecoder
 from .segment_transcriber import SegmentTranscriber
 from .segmentation import segment_limits, spoken_parts
@@ -222,7 +223,9 @@ class Transcriber:
                     '"distil-whisper/distil-small.en"'
                 )
             else:
-                failure = ModelError(f'{name} failed ({type(error).__name__}): {_line(error)}')
+                failure = ModelError(
+                    f'{name} failed ({type(error).__name__}): {first_line(error)}'
+                )
                 failure.__cause__ = error
         # Here the exception is gone, and with it the frames that held the tensors of the call.
         self._free_memory()
@@ -246,9 +249,3 @@ def _hypothesis(segments: Sequence[Segment], call: Call) -> Hypothesis:
         durations[segment.language] = spent + segment.end - segment.start
     language = max(durations, key=lambda code: durations[code], default='')
     return Hypothesis(tuple(segments), language, parts=call.clock.parts)
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else 'no message'

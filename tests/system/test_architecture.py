@@ -53,6 +53,7 @@ LIBRARIES = {
     'whisper/generation_config': {'transformers'},
     'whisper/quantization': {'torch'},
     'whisper/model': {'torch', 'transformers'},
+    'whisper/model_loading': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},
     'whisper/decoding/beam': {'torch'},
     'whisper/decoding/greedy': {'torch'},

@@ -7,8 +7,8 @@ import torch
 
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
-from distil_whisper_ros.whisper import model
-from distil_whisper_ros.whisper.model import load_weights
+from distil_whisper_ros.whisper import model_loading
+from distil_whisper_ros.whisper.model_loading import load_weights
 from distil_whisper_ros.whisper.quantization import has_full_int8
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
@@ -34,7 +34,7 @@ def test_stacked_weights_are_the_only_copy(transcriber):
 @pytest.mark.parametrize('direct', [True, False])
 def test_a_model_goes_straight_to_the_gpu(monkeypatch, direct):
     """Where that fails, it goes the long way, whose error tells the reason."""
-    real, maps = model.AutoModelForSpeechSeq2Seq, []
+    real, maps = model_loading.AutoModelForSpeechSeq2Seq, []
 
     class Loader:
         @staticmethod
@@ -46,7 +46,7 @@ def test_a_model_goes_straight_to_the_gpu(monkeypatch, direct):
             monkeypatch.setattr(type(found), 'to', lambda self, _device: self)
             return found, info
 
-    monkeypatch.setattr(model, 'AutoModelForSpeechSeq2Seq', Loader)
+    monkeypatch.setattr(model_loading, 'AutoModelForSpeechSeq2Seq', Loader)
     load_weights(MODEL, 'it', torch.device('cuda:1'), torch.float32)
     assert maps == [{'': torch.device('cuda:1')}] + [None] * (not direct)
 

@@ -1,0 +1,120 @@
+"""Load the parts of a Whisper from its folder; what cannot be used is told in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, WhisperFeatureExtractor
+
+from ..core.errors import ModelError
+from ..core.memory import drop_file_pages
+from .checkpoint import feature_extractor_values, FETCH, PREPROCESSOR, weight_files
+from .device import is_out_of_memory
+
+CHECKED_AT_ONCE = 64 << 20  # bytes of weights in memory while they are checked, for int8
+# Tied to the embedding: a checkpoint holds only one of them.
+TIED = {'proj_out.weight', 'model.decoder.embed_tokens.weight'}
+
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else 'no message'
+
+
+def load_feature_extractor(folder: Path, name: str) -> Any:
+    """Load the feature extractor from either of the files that describe it."""
+    file, values = feature_extractor_values(folder, name)
+    if file == PREPROCESSOR:
+        return load_part(file, AutoFeatureExtractor, folder, name)
+    return WhisperFeatureExtractor.from_dict(values)  # transformers before 5 cannot read the file
+
+
+def load_part(file: str, kind: Any, folder: Path, name: str) -> Any:
+    """Load a tokenizer or feature extractor; raise a ModelError that names its file."""
+    try:
+        return kind.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the libraries raise their own, and bare Exception
+        raise ModelError(
+            f'{name}: {file} cannot be used ({type(error).__name__}: {first_line(error)}); {FETCH}'
+        ) from error
+
+
+def load_weights(
+    folder: Path,
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    attention: str = 'auto',
+    int8: bool = False,
+) -> Any:
+    """Load the weights of a checkpoint as a WhisperForConditionalGeneration.
+
+    `attention` is `model.attention`, for what transformers computes. With `int8` the weights are
+    packed next, one by one, so they need not stay in memory.
+    Raises ModelError if weights are missing, have another shape, or are not finite.
+    """
+    # transformers 4.56 renamed the argument.
+    version = tuple(int(part) for part in transformers.__version__.split('.')[:2])
+    precision = {'dtype' if version >= (4, 56) else 'torch_dtype': dtype}
+    files = ', '.join(path.name for path in weight_files(folder))
+    options = {
+        'local_files_only': True,
+        'use_safetensors': True,
+        'low_cpu_mem_usage': True,
+        'output_loading_info': True,
+        'attn_implementation': 'eager' if attention == 'math' else 'sdpa',
+        **precision,
+    }
+    try:
+        model, info = _from_pretrained(folder, device, options)
+    except RuntimeError as error:
+        if 'size' not in str(error) or is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f'{name}: config.json and {files} do not belong together: the weights have other '
+            f'shapes; {FETCH}'
+        ) from error
+    missing = sorted(set(info['missing_keys']) - (TIED if _is_tied(model) else set()))
+    if missing:
+        raise ModelError(f'{name}: {files} lacks the weight {missing[0]}: {FETCH}')
+    model = model.to(device).eval()
+    checked = 0
+    with torch.inference_mode():
+        for key, weight in model.named_parameters():
+            checked += weight.nbytes
+            if int8 and checked > CHECKED_AT_ONCE:
+                drop_file_pages(folder)
+                checked = 0
+            least, most = weight.aminmax()  # both are NaN if a value is; isfinite makes copies
+            if not (bool(torch.isfinite(least)) and bool(torch.isfinite(most))):
+                cure = FETCH if dtype == torch.float32 else f'{FETCH}, or try model.dtype float32'
+                raise ModelError(f'{name}: {key} has values that are not finite: {cure}')
+    if int8:
+        drop_file_pages(folder)
+    return model
+
+
+def _from_pretrained(folder: Path, device: torch.device, options: dict[str, Any]) -> Any:
+    """Load a model and the information of loading; onto a GPU without a copy in between.
+
+    CPU and GPU of a Jetson share their memory, where a copy is twice the weights.
+    """
+    if device.type == 'cuda':
+        try:
+            return AutoModelForSpeechSeq2Seq.from_pretrained(
+                folder, device_map={'': device}, **options
+            )
+        except Exception:  # noqa: S110
+            # transformers 5 hides the reason, such as full memory: the other way tells it.
+            pass
+        torch.cuda.empty_cache()
+    return AutoModelForSpeechSeq2Seq.from_pretrained(folder, **options)
+
+
+def _is_tied(model: Any) -> bool:
+    return model.proj_out.weight is model.get_decoder().embed_tokens.weight
