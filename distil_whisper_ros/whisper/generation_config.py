@@ -9,7 +9,7 @@ from typing import Any
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from ..core.errors import ModelError
-from .checkpoint import FETCH, GENERATION
+from .checkpoint_files import FETCH, GENERATION
 
 MULTILINGUAL = 51_865  # the smallest vocabulary of a multilingual Whisper; English ones have 51864
 ENGLISH_END = 50_256  # <|endoftext|> of an English Whisper; it is one more in all others

@@ -23,7 +23,7 @@ from ..core.scheduler import JobContext
 from ..core.settings import ModelSettings
 from .attention import ATTENTION
 from .audio_context import FULL_CONTEXT
-from .checkpoint import FETCH, generation_values, PREPROCESSOR, PROCESSOR
+from .checkpoint_files import FETCH, generation_values, PREPROCESSOR, PROCESSOR
 from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful

@@ -9,7 +9,7 @@ from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, Whispe
 
 from ..core.errors import ModelError
 from ..core.memory import drop_file_pages
-from .checkpoint import feature_extractor_values, FETCH, PREPROCESSOR, weight_files
+from .checkpoint_files import feature_extractor_values, FETCH, PREPROCESSOR, weight_files
 from .device import is_out_of_memory
 
 CHECKED_AT_ONCE = 64 << 20  # bytes of weights in memory while they are checked, for int8
