@@ -5,9 +5,10 @@
 
 Weights: the parameters of WhisperForConditionalGeneration, counted without allocating them, at 2
 bytes each (float16, as the hub has them, unless a file says fp32). Work: for one utterance
-the encoder's largest activations, the keys and values of the decoder's cross-attention over 1500
-positions and of its self-attention over 448, in float16. Process: Python, ROS and torch without a
-model; 0.5 GB was measured here, CUDA's context on a Jetson adds about 0.5 GB.
+the encoder's largest activations, which each of its CUDA graphs has too, the keys and values of the
+decoder's cross-attention over 1500 positions and of its self-attention over 448, in float16.
+Process: Python, ROS and torch without a model; 0.5 GB was measured here, CUDA's context on a Jetson
+adds about 0.5 GB.
 
 `--measure` loads a model on the CPU in a process of its own for each precision, transcribes a
 sentence, and prints how much memory that takes above the imported libraries: the peak, and what is
@@ -35,6 +36,7 @@ MODELS = {
 }
 PROCESS = 1.0  # GB: Python, ROS, torch and CUDA's context
 POSITIONS, TOKENS = 1500, 448
+WITH_GRAPHS = 3  # without a graph, in that of 30 s, and in two that are about half as long
 
 
 def config_of(width, encoder, decoder, heads, bins, vocabulary) -> Any:
@@ -147,7 +149,7 @@ def print_computed() -> None:
         count = parameters(*shape)
         weights = 2 * count / 1e9
         caches = 2 * 2 * decoder * width * (POSITIONS + TOKENS) / 1e9
-        activations = 2 * POSITIONS * width * (4 + 4 + 1) / 1e9
+        activations = WITH_GRAPHS * 2 * POSITIONS * width * (4 + 4 + 1) / 1e9
         logits = 4 * TOKENS * shape[-1] / 1e9
         work = caches + activations + logits
         print(

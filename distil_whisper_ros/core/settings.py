@@ -63,8 +63,8 @@ class ModelSettings(ParameterGroup):
     )
     cuda_graph: bool = model_parameter(
         True,
-        'Decode with a CUDA graph on a GPU, which is faster. The self-test in the warm-up '
-        'switches it off where its text differs.',
+        'Encode and decode with CUDA graphs on a GPU, which is faster. The self-test in the '
+        'warm-up switches off what differs.',
     )
     attention: str = model_parameter(
         'auto',

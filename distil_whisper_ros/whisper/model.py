@@ -22,7 +22,7 @@ from ..core.memory import drop_file_pages
 from ..core.scheduler import JobContext
 from ..core.settings import ModelSettings
 from .attention import ATTENTION
-from .audio_context import FULL_CONTEXT
+from .audio_context import context_margin, FULL_CONTEXT
 from .checkpoint_files import FETCH, generation_values, PREPROCESSOR, PROCESSOR
 from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
@@ -32,6 +32,7 @@ from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
 from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
 from .encoder import Encoder
+from .encoder_graph import EncoderGraphs
 from .features import LogMel
 from .generation_config import complete_generation_config
 from .model_loading import first_line, load_feature_extractor, load_part, load_weights
@@ -77,6 +78,7 @@ class Whisper:
         heads = alignment_heads(model)
         self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
         self.greedy = self.encoder = self.speculative = self.cuda_graph = None
+        self.encoder_graphs: EncoderGraphs | None = None
         self.beam: BeamDecoder | None = None
         self._attention = settings.attention
         if settings.engine == 'fast' and not GreedyDecoder.supports(model):
@@ -96,6 +98,9 @@ class Whisper:
                 self.beam = BeamDecoder(self.greedy, model.generation_config)
             if device.type == 'cuda' and settings.cuda_graph:
                 self.cuda_graph = CudaGraphDecoder(self.greedy)
+                margin = context_margin(settings.audio_context_margin, self.d_model)
+                hop = self.feature_extractor.hop_length
+                self.encoder_graphs = EncoderGraphs(self.encoder, margin, hop)
 
     def _drop_float_weights(self, folder: Path) -> None:
         """Drop the pages of float weights that are packed as int8 now.
@@ -189,13 +194,29 @@ class Whisper:
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """Return the encoder states, shape (batch, positions, d_model)."""
-        if self.encoder is not None:
-            return self.encoder(features)
-        return self.model.get_encoder()(features).last_hidden_state
+        if self.encoder is None:
+            return self.model.get_encoder()(features).last_hidden_state
+        if self.encoder_graphs is not None and self.encoder_graphs.has(features):
+            try:
+                return self.encoder_graphs(features)
+            except RuntimeError as error:
+                reason = first_line(error)
+            # Behind the handler, so that the memory of the graphs is free for the next try.
+            self.encoder_graphs = None
+            torch.cuda.empty_cache()
+            self._on_notice(
+                f'encoding with a CUDA graph failed ({reason}): it is switched off, and encoding '
+                'is slower'
+            )
+        return self.encoder(features)
 
     def audio_context(self, requested: int) -> int:
-        """Return how many samples are encoded: the requested number, or 30 s."""
-        return FULL_CONTEXT if self.encoder is None else requested
+        """Return how many samples are encoded: the requested number, those of a graph, or 30 s."""
+        if self.encoder is None:
+            return FULL_CONTEXT
+        if self.encoder_graphs is not None:
+            return self.encoder_graphs.audio_context(requested)
+        return requested
 
     def decode(
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext

@@ -18,6 +18,7 @@ from ..core.audio_format import Samples
 from ..core.errors import ModelError
 from ..core.scheduler import JobContext
 from .decoding.types import DecodingOptions, DecodingResult
+from .encoder_graph import EncoderGraphs
 from .model import Whisper
 
 CLIP = 'self_test.wav'  # "Go to the kitchen and bring me a cup.", by espeak-ng
@@ -44,12 +45,15 @@ def self_test(whisper: Whisper, name: str, precision: str, audio_context: int, n
     is the number of samples to encode. Raises ModelError if the model itself fails.
     """
     features = whisper.features([spoken_clip()], audio_context)
+    graphs, whisper.encoder_graphs = whisper.encoder_graphs, None
     states = _states(whisper, features, notice)
     if not bool(torch.isfinite(states).all()):
         raise ModelError(
             f'{name} computes values that are not finite in {precision}: set model.dtype to '
             'float32'
         )
+    if graphs is not None:
+        _test_encoder_graphs(whisper, graphs, notice)
     if whisper.cuda_graph is not None and whisper.greedy is not None:
         options, context = _options(whisper), JobContext()
         (eager,) = whisper.greedy.decode(states, options, context)
@@ -62,6 +66,31 @@ def self_test(whisper: Whisper, name: str, precision: str, audio_context: int, n
             )
 
 
+def _test_encoder_graphs(whisper: Whisper, graphs: EncoderGraphs, notice: Notice) -> None:
+    """Let the model use the graphs, which are captured here, if their states are right."""
+    for size in graphs.sizes:
+        features = whisper.features([spoken_clip()], size)
+        whisper.encoder_graphs = None
+        plain = whisper.encode(features)
+        whisper.encoder_graphs = graphs
+        states = whisper.encode(features)
+        if whisper.encoder_graphs is None:  # it could not be captured, which was told
+            return
+        if not _close(states, plain):
+            whisper.encoder_graphs = None
+            notice(
+                'the self-test encodes other values with a CUDA graph than without: it is '
+                'switched off, and encoding is slower; model.cuda_graph false skips this test'
+            )
+            return
+
+
+def _close(states: torch.Tensor, plain: torch.Tensor) -> bool:
+    """Return whether rounding may make states of those; values that are not finite are wrong."""
+    error = (states.float() - plain.float()).norm() / plain.float().norm()
+    return bool(error < MAX_STATE_ERROR)  # a comparison with NaN is false
+
+
 def _states(whisper: Whisper, features: torch.Tensor, notice: Notice) -> torch.Tensor:
     """Return the encoder states; where fused attention is wrong, use plain products from now."""
     states = whisper.encode(features)
@@ -69,9 +98,7 @@ def _states(whisper: Whisper, features: torch.Tensor, notice: Notice) -> torch.T
         return states
     whisper.use_attention('math')
     plain = whisper.encode(features)
-    error = (states.float() - plain.float()).norm() / plain.float().norm()
-    # As a comparison with NaN is false, values that are not finite count as wrong.
-    if bool(error < MAX_STATE_ERROR) or not bool(torch.isfinite(plain).all()):
+    if _close(states, plain) or not bool(torch.isfinite(plain).all()):
         whisper.use_attention('sdpa')
         return states
     notice(

@@ -43,6 +43,7 @@ LIBRARIES = {
     'whisper/checkpoint': {'huggingface_hub', 'tqdm'},
     'whisper/checkpoint_files': {'safetensors'},
     'whisper/device': {'torch'},
+    'whisper/encoder_graph': {'torch'},
     'whisper/word_timestamps': {'numpy'},
     'whisper/segment_decoder': {'torch'},
     'whisper/transcriber': {'numpy', 'torch'},
