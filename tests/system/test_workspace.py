@@ -52,6 +52,14 @@ def test_workflows_name_what_exists(path):
         assert 'timeout-minutes' in job
 
 
+def test_the_matrix_installs_what_the_readme_does():
+    readme = (ROOT / 'README.md').read_text()
+    (packages,) = re.findall(r'^pip install (accelerate .*?) *#', readme, re.MULTILINE)
+    workflow = (ROOT / '.github/workflows/test.yml').read_text()
+    (there,) = re.findall(r'pip install (accelerate .*?) \\', workflow)
+    assert there == packages
+
+
 def test_the_hooks_of_commits_are_the_linters_of_make():
     lock = dict(
         line.split(' ')[0].split('==')
