@@ -3,7 +3,7 @@
     python benchmarks/reload.py [--cycles 15]
 
 The node, in its own process, is configured, activated, hears one sentence, and is cleaned up. Its
-resident memory is read after each cleanup. The first two cycles fill the allocator and the caches;
+own memory is read after each cleanup. The first two cycles fill the allocator and the caches;
 after those memory must stay within 5 %.
 """
 

@@ -6,7 +6,7 @@ The node, in its own process, hears people's short utterances again and again: f
 fast as it can read, or through PulseAudio, PortAudio and the capture process (`--source
 microphone`). The clock of that microphone runs `--speed` times as fast as the wall clock, so that
 10,000 utterances take about an hour and not 8. `--seconds` ends it early. After each transcript
-the node's resident memory, threads and open files are read. Checked are:
+the node's own memory, threads and open files are read. Checked are:
 
 - every utterance is published once;
 - after the first SETTLED utterances memory stays within 5 %, and threads and files are constant;
@@ -169,11 +169,15 @@ def recording(count: int, first: int = 0) -> np.ndarray:
 
 
 def usage(process: int) -> tuple[float, int, int]:
-    """Return a process's resident bytes, threads, and open files."""
+    """Return a process's own bytes, its threads, and its open files.
+
+    Pages of files do not count: the kernel takes them when it needs memory, and reads them again.
+    """
     status = Path(f'/proc/{process}/status').read_text()
     values = dict(line.split(':', 1) for line in status.splitlines())
     files = len(list(Path(f'/proc/{process}/fd').iterdir()))
-    return int(values['VmRSS'].split()[0]) * 1024.0, int(values['Threads']), files
+    own = sum(int(values[key].split()[0]) for key in ('RssAnon', 'VmSwap'))
+    return own * 1024.0, int(values['Threads']), files
 
 
 def soak(
@@ -267,7 +271,7 @@ def draw(result: Soak, path: Path) -> None:
 
     figure, (above, below) = plt.subplots(2, 1, figsize=(8, 5), sharex=True)
     above.plot(np.array(result.usages)[:, 0] / 1e6)
-    above.set(ylabel='resident memory (MB)', ylim=(0, None))
+    above.set(ylabel='own memory (MB)', ylim=(0, None))
     width = max(1, len(result.times) // 100)
     whole = len(result.times) // width * width
     medians = np.median(np.reshape(result.times[:whole], (-1, width)), axis=1)
