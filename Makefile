@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-oldest lint api faults fuzz exact soak bench container-test setup setup-test clean
+.PHONY: help run test test-oldest lint api faults fuzz exact soak bench bench-corpus container-test setup setup-test clean
 
 ROUNDS ?= 200
 UTTERANCES ?= 10000
@@ -39,6 +39,10 @@ exact: setup-test ## Compare the decoders with transformers on all utterances of
 
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py
+
+bench-corpus: setup-test ## Measure your own recordings and their texts: words, cuts, latency [DIR=...] [MODEL] [ARGUMENTS]
+	@[ -n '$(DIR)' ] || { echo 'make bench-corpus needs DIR=FOLDER, with recordings and their texts'; exit 2; }
+	@tools/with_ros python benchmarks/own_recordings.py '$(DIR)' --model '$(MODEL)' $(ARGUMENTS)
 
 soak: setup-test ## Hear 10,000 utterances, and load the model 200 times: memory stays flat [UTTERANCES=10000] [ROUNDS=200]
 	@tools/with_ros python benchmarks/soak.py --utterances $(UTTERANCES)

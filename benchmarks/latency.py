@@ -41,12 +41,15 @@ def percentile(values: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def in_real_time(clips: list[Clip]) -> list[dict]:
-    """Return for each clip the latency and its parts, through the microphone and DDS."""
+def in_real_time(clips: list[Clip], **parameters: Any) -> list[dict]:
+    """Return for each clip the latency and its parts, through the microphone and DDS.
+
+    `parameters` are those of the node, with two underscores for a dot.
+    """
     rows = []
     with VirtualMicrophone() as room:
-        detection = {'utterance__turn_model': str(TURN_MODEL)}
-        with robot(environment=room.environment, **detection) as (client, _):
+        parameters = {'utterance__turn_model': str(TURN_MODEL), **parameters}
+        with robot(environment=room.environment, **parameters) as (client, _):
             from std_msgs.msg import String
 
             arrivals: list[float] = []

@@ -5,10 +5,10 @@
 
 Weights: the parameters of WhisperForConditionalGeneration, counted without allocating them, at 2
 bytes each (float16, as the hub has them, unless a file says fp32). Work: for one utterance
-the encoder's largest activations, which each of its CUDA graphs has too, the keys and values of the
-decoder's cross-attention over 1500 positions and of its self-attention over 448, in float16.
-Process: Python, ROS and torch without a model; 0.5 GB was measured here, CUDA's context on a Jetson
-adds about 0.5 GB.
+the encoder's largest activations, which each of its CUDA graphs has too, the keys and values of
+the decoder's cross-attention over 1500 positions and of its self-attention over 448, in float16.
+Process: Python, ROS and torch without a model; 0.5 GB was measured here, CUDA's context on a
+Jetson adds about 0.5 GB.
 
 `--measure` loads a model on the CPU in a process of its own for each precision, transcribes a
 sentence, and prints how much memory that takes above the imported libraries: the peak, and what is

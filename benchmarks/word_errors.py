@@ -21,13 +21,14 @@ def mistakes(
     """
     wrong, words = [], []
     for reference, hypothesis in zip(references, found):
-        compared = jiwer.process_words(_plain(reference, digits), _plain(hypothesis, digits))
+        compared = jiwer.process_words(plain(reference, digits), plain(hypothesis, digits))
         wrong.append(compared.substitutions + compared.deletions + compared.insertions)
         words.append(compared.substitutions + compared.deletions + compared.hits)
     return np.array(wrong), np.array(words)
 
 
-def _plain(text: str, digits: bool) -> str:
+def plain(text: str, digits: bool) -> str:
+    """Return a text as it is compared: see `mistakes`."""
     text = normal(text)
     return re.sub(r'(?<=\d)(?=\d)', ' ', text) if digits else text
 

@@ -1,0 +1,56 @@
+"""`make bench-corpus`: people measure their own recordings."""
+
+import subprocess
+import sys
+
+import numpy as np
+from own_recordings import Row
+import pytest
+from robot import goforward, RATE, ROOT
+import soundfile
+from sounds import speech
+
+from distil_whisper_ros.core.types import Outcome, Transcript
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / 'benchmarks/own_recordings.py'), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def test_a_folder_is_measured(tmp_path):
+    said = speech()['librivox/0930']
+    soundfile.write(tmp_path / 'go.wav', goforward(), RATE)
+    (tmp_path / 'go.txt').write_text('go forward ten meters')
+    pause = np.zeros(3 * RATE)
+    soundfile.write(tmp_path / 'both.flac', np.concatenate([said[0], pause, goforward()]), RATE)
+    (tmp_path / 'both.txt').write_text(f'{said[1]} go forward ten meters')
+    done = run(tmp_path, '--ratios', 'clean', '--real-time', 0)
+    assert done.returncode == 0, done.stderr
+    assert '2 recordings, 0.2 minutes' in done.stdout
+    (row,) = [line for line in done.stdout.splitlines() if 'clean' in line]
+    cells = [cell.strip() for cell in row.strip('│').split('│')]
+    assert cells[:7] == ['clean', '0.000', '0', '0', '0', '1', '0']  # one was heard in two parts
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (['--set', 'utterance.end_silence'], 'must be NAME=VALUE'),
+        (['--set', 'utterance.end_silence=-1'], 'utterance.end_silence is -1'),
+        ([], 'has no recordings'),
+    ],
+)
+def test_what_cannot_be_measured(tmp_path, arguments, sentence):
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_cuts_are_missing_words_at_an_end():
+    row = Row()
+    for text in ('go forward ten meters', 'forward ten meters', 'go forward', '', 'so forward'):
+        heard = [Transcript(Outcome.TRANSCRIBED, text=text)] if text else []
+        row.add('go forward ten meters', heard)
+    assert row.cuts() == (2, 3)
+    assert row.utterances == [1, 1, 1, 0, 1]
