@@ -72,14 +72,17 @@ def load_weights(
     }
     try:
         model, info = _from_pretrained(folder, device, options)
-    except RuntimeError as error:
-        if 'size' not in str(error) or is_out_of_memory(error):
+    except (RuntimeError, ValueError) as error:  # which one depends on the version
+        told = str(error)
+        if not ('size' in told or 'set a tensor of shape' in told) or is_out_of_memory(error):
             raise
         raise ModelError(
             f'{name}: config.json and {files} do not belong together: the weights have other '
             f'shapes; {FETCH}'
         ) from error
-    missing = sorted(set(info['missing_keys']) - (TIED if _is_tied(model) else set()))
+    # transformers 4.46 leaves missing weights without values, and does not tell their names.
+    empty = {key for key, weight in model.named_parameters() if weight.is_meta}
+    missing = sorted({*info['missing_keys'], *empty} - (TIED if _is_tied(model) else set()))
     if missing:
         raise ModelError(f'{name}: {files} lacks the weight {missing[0]}: {FETCH}')
     model = model.to(device).eval()
