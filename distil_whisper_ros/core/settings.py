@@ -92,7 +92,8 @@ class ModelSettings(ParameterGroup):
     )  # fmt: skip
     hotwords: list[str] = parameter(
         [],
-        'Rare words that people are likely to say. They guide the spelling as a prompt does.',
+        'Rare words that people are likely to say. They guide the spelling as a prompt does, and '
+        'more with a beam_width of 0 or 5.',
         forbidden='<|',
     )
     beam_width: int = parameter(

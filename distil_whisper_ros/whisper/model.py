@@ -11,6 +11,7 @@ Works with transformers 4.46 and newer.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -281,6 +282,19 @@ class Whisper:
         languages = self.special_tokens.languages
         ids = torch.tensor([*languages.values()], device=self.device)
         return [dict(zip(languages, row)) for row in logits[:, ids].softmax(-1).tolist()]
+
+    @cached_property
+    def inside_words(self) -> frozenset[int]:
+        """The tokens that begin with a letter or digit: they go on with a word.
+
+        Scripts without spaces have none, for there each token may begin a word.
+        """
+        pieces = self.tokenizer.convert_ids_to_tokens(range(self.special_tokens.end))
+        return frozenset(
+            token
+            for token, piece in enumerate(pieces)
+            if piece and piece[0].isascii() and piece[0].isalnum()
+        )
 
     @property
     def prompt_limit(self) -> int:

@@ -15,6 +15,7 @@ from ..core.types import Segment, Word
 from .audio_context import FULL_CONTEXT
 from .clip import Clip
 from .decoding.fallback import compression_ratio, max_tokens
+from .decoding.hotwords import Hotwords
 from .decoding.phrases import phrase_scores, PhraseTree
 from .decoding.types import DecodingOptions, DecodingResult
 from .model import Whisper
@@ -68,6 +69,7 @@ class SegmentDecoder:
         self._name, self._precision = name, precision
         self._on_notice = on_notice
         self._trees: dict[tuple[str, ...], PhraseTree] = {}  # of the latest commands
+        self._hotwords: tuple[tuple[str, ...], Hotwords | None] = ((), None)  # of the latest ones
         self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
 
     def decode(
@@ -150,7 +152,24 @@ class SegmentDecoder:
             return_attention=settings.word_timestamps
             or possible > whisper.max_target_positions // 2,
             give_up_early=short,
+            hotwords=self._hotwords_of(settings),
         )
+
+    def _hotwords_of(self, settings: ModelSettings) -> Hotwords | None:
+        """Return the hotwords for a beam search; those of the latest settings are kept."""
+        words = tuple(settings.hotwords)
+        if settings.beam_width == 1 or not any(words):
+            return None
+        if words != self._hotwords[0]:
+            forms = {
+                f' {form}'
+                for word in words
+                if word
+                for form in (word, word[:1].upper() + word[1:])
+            }
+            tokens = self.whisper.tokenizer(sorted(forms), add_special_tokens=False).input_ids
+            self._hotwords = words, Hotwords(tokens, self.whisper.inside_words)
+        return self._hotwords[1]
 
     def segment(
         self, result: DecodingResult, clip: Clip, language: str, settings: ModelSettings

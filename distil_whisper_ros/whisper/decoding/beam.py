@@ -3,14 +3,14 @@
 It is the search of transformers: candidates are ordered by the sum of the log probabilities of
 their tokens; as many of the best as there are beams may end; an ended text is scored by its mean;
 and the search is over when all places for ended texts are taken, and no beam has a better mean
-than the worst of them.
+than the worst of them. Hotwords add to the scores: see `hotwords.py`.
 
 The layers are those of greedy decoding. The beams of a text share the keys and values of its
 audio, and attend to them in one product; the start of the text is computed once; the rows of the
 decoder cache are reordered only where a beam has left its place.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ import torch
 from ...core.scheduler import JobContext
 from .fallback import should_stop
 from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
+from .hotwords import Hotwords, Place
 from .types import DecodingOptions, DecodingResult
 
 
@@ -32,6 +33,15 @@ class _Step:
     row: int
     """Row of the batch whose hidden state predicted the token."""
     before: '_Step | None'
+    bonus: float = 0.0
+    """What hotwords add to the score of the text."""
+    place: Place | None = None
+    """Where the text is in the hotwords, if there are any."""
+
+    @property
+    def weight(self) -> float:
+        """By which unfinished texts are ordered."""
+        return self.total + self.bonus
 
     def path(self) -> 'list[_Step]':
         """Return the steps from the first token to this one."""
@@ -84,11 +94,14 @@ class BeamDecoder:
         searches = [_Search([], []) for _ in range(len(states))]
         for index in range(max_tokens):
             context.check()
-            found = model.candidates(model.logits(hidden[:, -1]), 2 * width, first=not index)
+            logits = model.logits(hidden[:, -1])
+            found = model.candidates(logits, 2 * width, first=not index)
             scores, ids = (each.tolist() for each in found)
+            if options.hotwords is not None:
+                self._add_hotwords(searches, logits, options.hotwords, scores, ids)
             for number, search in enumerate(searches):
                 if not search.over:
-                    steps = _continued(search, number, scores, ids, width)
+                    steps = _continued(search, number, scores, ids, width, options.hotwords)
                     self._advance(search, steps, width, index + 1, index + 1 == max_tokens)
             if index % GIVE_UP_INTERVAL == GIVE_UP_INTERVAL - 1:
                 self._stop(searches, options.give_up_early)
@@ -101,10 +114,36 @@ class BeamDecoder:
             tokens = [[step.token] for search in searches for step in search.running]
             chosen = torch.tensor(tokens, device=states.device)
             hidden = model.forward(chosen, cache, options.return_attention)
-        return [
+        results = [
             self._result(search.best(), cache, number, no_speech[number], options)
             for number, search in enumerate(searches)
         ]
+        for number, search in enumerate(searches):
+            place = search.best().place
+            if place is not None and place.repeated:
+                plain = replace(options, hotwords=None)
+                results[number] = self.decode(states[number : number + 1], plain, context)[0]
+        return results
+
+    def _add_hotwords(
+        self,
+        searches: list[_Search],
+        logits: torch.Tensor,
+        hotwords: Hotwords,
+        scores: list[list[float]],
+        ids: list[list[int]],
+    ) -> None:
+        """Add to the candidates of each row what goes on with a hotword or begins one."""
+        rows_each = len(logits) // len(searches)
+        for number, search in enumerate(searches):
+            if search.over:
+                continue
+            first = not search.running
+            places = [hotwords.start] if first else [step.place for step in search.running]
+            for row, place in enumerate(places, number * rows_each):
+                more = [*(hotwords.tokens(place or hotwords.start) - set(ids[row]))]
+                scores[row] += self._model.log_probabilities(logits[row], more, first)
+                ids[row] += more
 
     def _advance(
         self, search: _Search, steps: list[_Step], width: int, length: int, last: bool
@@ -129,7 +168,7 @@ class BeamDecoder:
         search.over = full and best <= search.finished[-1][0]
 
     def _score(self, step: _Step, length: int) -> float:
-        return step.total / length**self._length_penalty
+        return step.weight / length**self._length_penalty
 
     def _stop(self, searches: list[_Search], give_up_early: bool) -> None:
         """End searches whose best text loops, or may be given up."""
@@ -172,18 +211,40 @@ def _continued(
     scores: list[list[float]],
     ids: list[list[int]],
     width: int,
+    hotwords: Hotwords | None,
 ) -> list[_Step]:
-    """Return the 2 `width` likeliest continuations of a search, the best first.
+    """Return the 2 `width` best continuations of a search, the best first.
 
     `scores` and `ids` are those of all rows of the batch, in which the search is the text
     `number`.
     """
     if not search.running:  # the first token
-        return [_Step(token, s, s, number, None) for s, token in zip(scores[number], ids[number])]
-    steps = [
-        _Step(token, score, step.total + score, row, step)
-        for row, step in enumerate(search.running, number * width)
-        for score, token in zip(scores[row], ids[row])
-    ]
-    steps.sort(key=lambda step: step.total, reverse=True)
+        steps = [
+            _next(None, number, token, score, scores[number][0], hotwords)
+            for score, token in zip(scores[number], ids[number])
+        ]
+    else:
+        steps = [
+            _next(step, row, token, score, scores[row][0], hotwords)
+            for row, step in enumerate(search.running, number * width)
+            for score, token in zip(scores[row], ids[row])
+        ]
+    steps.sort(key=lambda step: step.weight, reverse=True)
     return steps[: 2 * width]
+
+
+def _next(
+    before: _Step | None,
+    row: int,
+    token: int,
+    score: float,
+    best: float,
+    hotwords: Hotwords | None,
+) -> _Step:
+    """Return a text with one more token, of log probability `score`; `best` is the best one's."""
+    total, bonus = (before.total, before.bonus) if before else (0.0, 0.0)
+    if hotwords is None:
+        return _Step(token, score, total + score, row, before)
+    place = (before.place if before else None) or hotwords.start
+    place, more = hotwords.follow(place, token, best - score)
+    return _Step(token, score, total + score, row, before, bonus + more, place)

@@ -185,6 +185,18 @@ class GreedyDecoder:
         values, ids = allowed.topk(count)
         return values - logits.logsumexp(-1, keepdim=True), ids
 
+    def log_probabilities(
+        self, logits: torch.Tensor, tokens: list[int], first: bool = False
+    ) -> list[float]:
+        """Return the log probability of each token, minus infinity where it is suppressed.
+
+        `logits` has the shape (vocabulary,); `first` is that of `select`.
+        """
+        allowed = logits + self._suppressed
+        if first:
+            allowed = allowed + self._suppressed_first
+        return (allowed[tokens] - logits.logsumexp(-1)).tolist()
+
     def results(
         self,
         cache: DecoderCache,

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from .hotwords import Hotwords
+
 
 @dataclass(frozen=True)
 class DecodingOptions:
@@ -27,6 +29,8 @@ class DecodingOptions:
     give_up_early: bool = False
     """Whether to stop at a text that looks like a failure, since it is decoded again with the
     full audio context."""
+    hotwords: Hotwords | None = None
+    """Words that get a bonus in a beam search."""
 
 
 @dataclass(frozen=True)
