@@ -104,7 +104,7 @@ def single_keys():
         return os.read(descriptor, 1).decode(errors='ignore') if ready else ''
 
     try:
-        tty.setcbreak(descriptor)
+        tty.setcbreak(descriptor, termios.TCSADRAIN)  # a key that was pressed before counts
         yield key
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
@@ -224,10 +224,10 @@ def run_goal(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
         now = message.feedback
         screen.show(names.get(now.state, ''), now.level, now.partial_text)
 
-    sent = client.send_goal_async(goal, feedback_callback=on_feedback)
     result: Any = None
     wanted = canceled = False
-    with single_keys() as key:
+    with single_keys() as key:  # before the goal: from then on a person may press one
+        sent = client.send_goal_async(goal, feedback_callback=on_feedback)
         while result is None or not result.done():
             if result is None and sent.done():
                 result = sent.result().get_result_async()

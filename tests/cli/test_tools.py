@@ -247,6 +247,7 @@ class TestListen:
         # The end of the text so far fits beside the level.
         assert re.search(r'[█·]\S* \S*[^\r]*(Dashwood|leisure|how much)', terminal.screen)
         assert 's after the end of speech' in terminal.screen
+        room.hush()
 
     @pytest.mark.parametrize(('key', 'code'), [('q', 130), ('\x1b', 130)])
     def test_a_key_cancels(self, hearing, key, code):
