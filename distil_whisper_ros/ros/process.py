@@ -14,7 +14,6 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, try_shutdown
 
 from ..core.errors import cannot_start
-from ..core.memory import share_one_heap
 from .log import log_failure
 
 THREADS = 6  # transitions, mute and opening a microphone may each hold one for seconds
@@ -40,7 +39,6 @@ def spin(executor: MultiThreadedExecutor, node: Node, ended: threading.Event) ->
 
 def run(make: Callable[[], Node], args=None) -> None:
     """Run the node that `make` makes until Ctrl-C or SIGTERM; release all, and exit with 0."""
-    share_one_heap()  # before DDS and torch start their threads
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: asked.set())

@@ -66,6 +66,26 @@ def test_threads_use_the_free_memory_of_each_other():
     assert shared < default + 5, 'a C library that gives all back at once leaves both small'
 
 
+HEAPS = """
+import ctypes, sys
+import distil_whisper_ros.ros.process, distil_whisper_ros.whisper.transcriber
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = ctypes.c_void_p(libc.fopen(sys.argv[1].encode(), b'w'))
+libc.malloc_info(0, file)
+libc.fclose(file)
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason='another C library has other heaps')
+def test_the_node_has_one_heap_before_any_library_starts_a_thread(tmp_path):
+    """Later threads would share all heaps that exist by then, and fill each."""
+    written = tmp_path / 'heaps.xml'
+    environment = {**os.environ, 'OPENBLAS_NUM_THREADS': '4'}
+    subprocess.run([sys.executable, '-c', HEAPS, str(written)], env=environment, check=True)
+    assert written.read_text().count('<heap nr=') == 1
+
+
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(memory.ctypes, 'CDLL', lambda name: object())
     assert not memory.share_one_heap()
