@@ -75,6 +75,10 @@ def status() -> dict[str, float]:
 
 def load_and_print(model: str, kind: str) -> None:
     """Load a model and transcribe a sentence; print the memory that it took as JSON."""
+    if kind != 'faster-whisper int8':  # as the node does, before numpy starts its threads
+        from distil_whisper_ros.core.memory import share_one_heap
+
+        share_one_heap()
     from robot import goforward
 
     samples = goforward()
@@ -85,9 +89,6 @@ def load_and_print(model: str, kind: str) -> None:
         before = status()
         faster_whisper('int8')(samples)
     else:
-        from distil_whisper_ros.core.memory import share_one_heap
-
-        share_one_heap()
         from transformers import WhisperForConditionalGeneration as _loaded  # noqa: F401
 
         from distil_whisper_ros.core.settings import ModelSettings
