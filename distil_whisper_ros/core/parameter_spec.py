@@ -1,5 +1,6 @@
 """Parameter metadata: default, range, unit, description and when a change takes effect."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, Field, field, fields, replace
 from enum import Enum
 from typing import Any
@@ -27,6 +28,7 @@ def parameter(
     unit: str = '',
     choices: tuple[str, ...] = (),
     forbidden: str = '',
+    check_text: Callable[[str], None] | None = None,
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
     """Declare a field with its parameter's metadata."""
@@ -37,6 +39,7 @@ def parameter(
         'unit': unit,
         'choices': choices,
         'forbidden': forbidden,
+        'check_text': check_text,
         'takes_effect': takes_effect,
     }
     if isinstance(default, list):
@@ -83,6 +86,8 @@ class ParameterSpec:
     choices: tuple[str, ...]
     forbidden: str
     """What a text must not contain; empty if it can be any text."""
+    check_text: Callable[[str], None] | None
+    """Raises a SettingError for a text without a meaning; None if any text has one."""
     takes_effect: TakesEffect
 
     @property
@@ -115,17 +120,22 @@ class ParameterSpec:
             raise SettingError(
                 f'{self.name} is {value!r}, but must be one of: ' + ', '.join(self.choices)
             )
-        texts = value if isinstance(value, list) else [value]
-        if self.forbidden and any(self.forbidden in str(text) for text in texts):
-            raise SettingError(
-                f'{self.name} is {value!r}, but must not contain {self.forbidden!r}'
-            )
+        self._check_texts(value if isinstance(value, list) else [value])
         if self.low is not None and self.high is not None and isinstance(value, (int, float)):
             if not self.low <= value <= self.high:
                 unit = f' {self.unit}' if self.unit else ''
                 raise SettingError(
                     f'{self.name} is {value}, but must be from {self.low} to {self.high}{unit}'
                 )
+
+    def _check_texts(self, texts: Iterable[object]) -> None:
+        for text in map(str, texts):
+            if self.forbidden and self.forbidden in text:
+                raise SettingError(
+                    f'{self.name} is {text!r}, but must not contain {self.forbidden!r}'
+                )
+            if self.check_text is not None:
+                self.check_text(text)
 
 
 def quoted(value: object) -> str:

@@ -23,6 +23,7 @@ from .parameter_spec import (
     start_parameter,
     Value,
 )
+from .replacements import check_rule
 
 
 @dataclass(frozen=True)
@@ -382,6 +383,18 @@ class CommandSettings(ParameterGroup):
 
 
 @dataclass(frozen=True)
+class TextSettings(ParameterGroup):
+    """How an accepted text is written."""
+
+    replacements: list[str] = parameter(
+        [],
+        'What to write in place of the words of the model, as "hell oh -> HELO", or with a '
+        r'regular expression "/(\d+) point (\d+)/ -> \1.\2". They apply in their order.',
+        check_text=check_rule,
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All parameters."""
 
@@ -398,6 +411,7 @@ class Settings:
     mute: MuteSettings = field(default_factory=MuteSettings)
     self_speech: SelfSpeechSettings = field(default_factory=SelfSpeechSettings)
     commands: CommandSettings = field(default_factory=CommandSettings)
+    text: TextSettings = field(default_factory=TextSettings)
     autostart: bool = start_parameter(
         True, 'Configure and activate the node at start. If false, a lifecycle manager does it.'
     )

@@ -214,6 +214,10 @@ class Transcript:
     text: str = ''
     reason: str = ''
     """Why there is no text, as a sentence; empty for TRANSCRIBED."""
+    raw_text: str = ''
+    """The text as the model wrote it, before `text.replacements`."""
+    notice: str = ''
+    """What a person should know, as a sentence for the log; or empty."""
     utterance: Utterance | None = None
     hypothesis: Hypothesis | None = None
     command: Command = Command()

@@ -76,6 +76,7 @@ def transcript_message(
     message = Transcript(
         id=transcript.id,
         text=transcript.text,
+        raw_text=transcript.raw_text,
         outcome=int(transcript.outcome),
         accepted=transcript.accepted,
         reason=transcript.reason,

@@ -84,6 +84,8 @@ class Publishers:
     def _log(self, transcript: Transcript, latency: float) -> None:
         log = self._node.get_logger()
         text, reason = printable(transcript.text), printable(transcript.reason)
+        if transcript.notice:
+            log.warn(printable(transcript.notice))
         if transcript.accepted:
             log.info(f'"{text}" {latency:.2f} s after the end of speech')
         elif transcript.outcome is Outcome.REJECTED:

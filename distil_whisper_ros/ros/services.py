@@ -49,7 +49,7 @@ class Services:
 
     def __init__(self, node: Node, parts: Parts) -> None:
         """Create the services."""
-        self._parts = parts
+        self._node, self._parts = node, parts
         for name, kind, callback in (
             ('record', Trigger, self._record),
             ('stop', Trigger, self._acting('stopped', lambda: parts.recognizer().stop())),
@@ -125,6 +125,8 @@ class Services:
 
         def finish(transcript: Transcript):
             response.success = transcript.accepted
+            if transcript.notice:
+                self._node.get_logger().warn(printable(transcript.notice))
             time_of = after(audio.header.stamp)
             response.transcript = self._parts.transcript_message(transcript, time_of)
             if audio.header.frame_id:

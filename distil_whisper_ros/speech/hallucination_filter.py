@@ -24,6 +24,7 @@ import math
 import re
 
 from ..core.audio_format import FRAME_DURATION
+from ..core.replacements import rewritten
 from ..core.settings import HallucinationFilterSettings, Settings
 from ..core.types import Hypothesis, Outcome, Segment, Transcript, Utterance
 from .command_matcher import match, overruled
@@ -193,19 +194,36 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
     found = match(kept, utterance, settings.commands, trusted=not reason)
     # What sounds like a command is one, although the free text is a guess.
     if reason and not (spoken and found.command.text):
-        return Transcript(
-            Outcome.REJECTED,
-            text=hypothesis.text,
+        return rejected(
+            hypothesis,
+            utterance,
             reason=f'the hallucination filter rejected the text: {reason}',
-            utterance=utterance,
-            hypothesis=hypothesis,
         )
     hypothesis = overruled(found, kept)
+    text, notice = rewritten(hypothesis.text, settings.text.replacements)
+    if not text:
+        return rejected(
+            hypothesis, utterance, reason='text.replacements leave nothing of the text'
+        )
     return Transcript(
         Outcome.TRANSCRIBED,
-        text=hypothesis.text,
+        text=text,
+        raw_text=hypothesis.text,
+        notice=notice,
         utterance=utterance,
         hypothesis=hypothesis,
         command=found.command,
         command_alternatives=found.alternatives,
+    )
+
+
+def rejected(hypothesis: Hypothesis, utterance: Utterance, reason: str) -> Transcript:
+    """Return the transcript of an utterance whose text is not published on speech/text."""
+    return Transcript(
+        Outcome.REJECTED,
+        text=hypothesis.text,
+        raw_text=hypothesis.text,
+        reason=reason,
+        utterance=utterance,
+        hypothesis=hypothesis,
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from ..core.audio_format import frame_count, FRAME_DURATION
 from ..core.errors import SpeechError
+from ..core.replacements import rewritten_so_far
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Utterance
@@ -130,6 +131,6 @@ class Speculation:
             return
         hypothesis, request = job.future.result(), self.request
         if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
-            text = agree(hypothesis.text)
+            text = rewritten_so_far(agree(hypothesis.text), request.settings.text.replacements)
             if text:
                 self._on_partial(request, text)

@@ -7,9 +7,9 @@ import pytest
 from sounds import no_speech, speech
 
 from distil_whisper_ros.core.audio_format import FRAME_DURATION
-from distil_whisper_ros.core.settings import HallucinationFilterSettings
-from distil_whisper_ros.core.types import Ending, Hypothesis, Segment, Utterance
-from distil_whisper_ros.speech.hallucination_filter import rejection, without_rejected
+from distil_whisper_ros.core.settings import HallucinationFilterSettings, settings_from
+from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, Utterance
+from distil_whisper_ros.speech.hallucination_filter import filtered, rejection, without_rejected
 from distil_whisper_ros.speech.words import words
 
 DEFAULT = HallucinationFilterSettings()
@@ -197,3 +197,19 @@ def test_words_are_counted_part_by_part():
     assert without_rejected(every, heard, DEFAULT).segments == (said,)
     nobody = rejection(Hypothesis((invented, invented)), heard, DEFAULT)
     assert '3 words are too many for 0.00 s' in nobody
+
+
+def test_an_accepted_text_is_rewritten_and_the_original_is_kept():
+    settings = settings_from({'text.replacements': ['forward -> ahead']})
+    written = filtered(hypothesis(), utterance(), settings)
+    assert (written.outcome, written.text) == (Outcome.TRANSCRIBED, 'go ahead')
+    assert written.raw_text == 'go forward'
+    refused = filtered(hypothesis(probability=-3.0), utterance(), settings)
+    assert (refused.outcome, refused.text) == (Outcome.REJECTED, 'go forward')
+
+
+def test_a_text_of_which_the_rules_leave_nothing_is_not_published():
+    settings = settings_from({'text.replacements': ['go forward ->']})
+    nothing = filtered(hypothesis(), utterance(), settings)
+    assert nothing.outcome is Outcome.REJECTED
+    assert nothing.reason == 'text.replacements leave nothing of the text'

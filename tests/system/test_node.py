@@ -95,6 +95,26 @@ class TestHearing:
         labels = [state.label for state in client.states]
         assert labels[-4:] == ['waiting', 'hearing', 'transcribing', 'ready']
 
+    def test_words_are_replaced_as_the_parameter_says(self, hearing, room):
+        client, _ = hearing
+        clear(client)
+        rules = ['go forward -> drive', r'/(\d+) met(er|re)s/ -> \1 m']
+        wrong = client.set_parameter('text.replacements', ['go forward'])
+        assert wrong.startswith("text.replacements has 'go forward', which is not a rule")
+        assert client.set_parameter('text.replacements', rules) == ''
+        try:
+            future = client.start_trigger('record')
+            client.wait_state('waiting')
+            room.say(goforward(), wait=False)
+            wait_for(future.done, 30, 'the reply')
+        finally:
+            client.set_parameter('text.replacements', [''])
+        assert future.result().message == 'drive 10 m.'
+        wait_for(lambda: client.texts and client.transcripts, 5, 'the topics')
+        assert client.texts == ['drive 10 m.']
+        assert client.transcripts[0].text == 'drive 10 m.'
+        assert client.transcripts[0].raw_text == SENTENCE
+
     def test_every_librivox_sentence_in_turn(self, hearing, room):
         client, _ = hearing
         for name, (samples, _) in speech().items():

@@ -1,0 +1,86 @@
+"""Words that are written in place of those of the model."""
+
+import time
+
+import pytest
+
+from distil_whisper_ros.core.errors import SettingError
+from distil_whisper_ros.core.replacements import rewritten, rewritten_so_far
+from distil_whisper_ros.core.settings import settings_from
+
+RULES = 'hell oh -> HELO', r'/(\d+) point (\d+)/ -> \1.\2', 'point five -> .5', 'um ->'
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('hell oh', 'HELO'),
+        ('Hell, oh, come here!', 'HELO, come here!'),
+        ('Shell oh', 'Shell oh'),
+        ('hell ohm', 'hell ohm'),
+        ('It is 3 point 14 meters.', 'It is 3.14 meters.'),
+        ('Set it to point five.', 'Set it to .5.'),
+        ('um go um there', 'go there'),
+        ('um', ''),
+        ('', ''),
+    ],
+)
+def test_words_are_replaced(text, expected):
+    assert rewritten(text, RULES) == (expected, '')
+
+
+def test_rules_apply_in_their_order_also_to_what_an_earlier_one_wrote():
+    assert rewritten('one', ['one -> two', 'two -> three'])[0] == 'three'
+    assert rewritten('one', ['two -> three', 'one -> two'])[0] == 'two'
+
+
+@pytest.mark.parametrize('written', [r'C:\new', r'\1', 'a -> b', '$1', r'\g<0>'])
+def test_the_text_of_a_literal_rule_is_literal(written):
+    assert rewritten('say it now', [f'it -> {written}'])[0] == f'say {written} now'
+
+
+def test_scripts_without_spaces_have_no_ends_of_words():
+    assert rewritten('请左转吧', ['左转 -> 右转'])[0] == '请右转吧'
+
+
+@pytest.mark.parametrize(
+    ('rule', 'reason'),
+    [
+        ('abc', 'not a rule'),
+        ('-> x', 'not a rule'),
+        ('x' * 600 + ' -> y', 'not a rule'),
+        ('/(/ -> x', 'no regular expression'),
+        (r'/a/ -> \1', 'no regular expression'),
+        (r'/a/ -> \q', 'no regular expression'),
+        ('/a*/ -> x', 'matches where nothing is written'),
+        (r'/\b/ -> x', 'matches where nothing is written'),
+        (r'/$/ -> x', 'matches where nothing is written'),
+    ],
+)
+def test_what_is_no_rule_is_refused_when_it_is_set(rule, reason):
+    with pytest.raises(SettingError, match=reason) as caught:
+        settings_from({'text.replacements': [rule]})
+    assert 'text.replacements has ' in str(caught.value)
+    assert len(str(caught.value)) < 900
+
+
+def test_a_rule_that_takes_too_long_is_left_out_and_told():
+    begun = time.monotonic()
+    slow = ['one -> two', *50 * ['/(a|aa)+$/ -> x']]
+    text, problem = rewritten('one ' + 'a' * 5000 + 'b', slow)
+    assert time.monotonic() - begun < 5.0
+    assert text.startswith('two aaa')
+    assert 'text.replacements has ' in problem and 'write it simpler' in problem
+    assert rewritten_so_far('a' * 5000 + 'b', slow[:2]).startswith('aaa')
+
+
+@pytest.mark.parametrize('rules', [RULES, [r'/\d+( \d+)*/ -> #'], ['stop -> Halt'], []])
+def test_a_text_that_grows_only_grows(rules):
+    words = 'so 3 point 14 hell oh there point 5 hell 1 2 3 um stop'.split()
+    shown = [
+        rewritten_so_far(' '.join(words[:count]), rules) for count in range(1, len(words) + 1)
+    ]
+    for before, now in zip(shown, shown[1:]):
+        assert now.startswith(before), now
+    complete = rewritten(' '.join(words), rules)[0]
+    assert complete == shown[-1]
