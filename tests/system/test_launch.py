@@ -61,6 +61,10 @@ def test_the_file_of_the_package_comes_first_then_the_users_then_arguments(tmp_p
     Path(files[2]).unlink()
 
 
+NAME, INNER = 'speech_recognizer', '{ros__parameters: {autostart: false}}'
+OTHER_NODE = "has nothing for the node '/speech_recognizer', only for '/a': write"
+
+
 @pytest.mark.parametrize(
     ('arguments', 'reason'),
     [
@@ -70,7 +74,27 @@ def test_the_file_of_the_package_comes_first_then_the_users_then_arguments(tmp_p
         ({'parameters_file': '/nowhere'}, "parameters_file is '/nowhere', which cannot be read"),
         ({'parameters_file': '{path}'}, 'which has no "ros__parameters:"'),
         ({'parameters_file': '{path}', 'text': 'x: [a'}, 'which is not YAML: while parsing'),
-        ({'parameters_file': '{path}', 'text': 'a: {ros__parameters: {}}'}, ''),
+        ({'parameters_file': '{path}', 'text': 'a: {ros__parameters: {}}'}, OTHER_NODE),
+        (
+            {'parameters_file': '{path}', 'text': f'{NAME}: {INNER}', 'namespace': 'r1'},
+            "has nothing for the node '/r1/speech_recognizer', only for '/speech_recognizer'",
+        ),
+        (
+            {'parameters_file': '{path}', 'text': f'/*: {INNER}', 'namespace': 'r1'},
+            "only for '/*'",
+        ),
+        ({'parameters_file': '{path}', 'text': 'a: "ros__parameters: 1"'}, 'has no "ros__par'),
+        *(
+            ({'parameters_file': '{path}', 'text': text, 'namespace': space}, '')
+            for text, space in (
+                (f'{NAME}: {INNER}', ''),
+                (f'/**: {INNER}', '/r1/arm'),
+                (f'/**/{NAME}: {INNER}', 'r1'),
+                (f'/*/{NAME}: {INNER}', 'r1'),
+                (f'r1: {{other: {INNER}, {NAME}: {INNER}}}', '/r1'),
+                (f'/r1/{NAME}: {INNER}', 'r1/'),
+            )
+        ),
         ({'log_level': 'speech_recognizer:=debug', 'use_sim_time': 'True'}, ''),
     ],
 )
