@@ -211,6 +211,33 @@ def test_speech_launch_gives_a_listening_node_and_ends_cleanly(launched, paramet
     assert '\x1b' not in text  # the log is a file, not a terminal
 
 
+@pytest.mark.parametrize(
+    ('robot', 'outer', 'name'),
+    [
+        ('r2', None, '/r2/speech_recognizer'),
+        ('/r2', None, '/r2/speech_recognizer'),
+        ('r2/', None, '/r2/speech_recognizer'),
+        ('', None, '/speech_recognizer'),
+        ('r2', '/fleet', '/fleet/r2/speech_recognizer'),
+    ],
+)
+def test_robot_launch_finds_its_node(robot, outer, name):
+    from types import SimpleNamespace
+
+    here = context('robot.launch.py', robot=robot)
+    if outer:
+        here.launch_configurations['ros_namespace'] = outer
+    (manage,) = (
+        e
+        for e in description('robot.launch.py').entities
+        if isinstance(e, launch.actions.OpaqueFunction)
+    )
+    _, configure = manage.execute(here)
+    matcher = configure.event.lifecycle_node_matcher
+    assert matcher(SimpleNamespace(node_name=name))
+    assert not matcher(SimpleNamespace(node_name='/r3/speech_recognizer'))
+
+
 def test_robot_launch_renames_and_manages_the_lifecycle(launched):
     from robot import Client, goforward, MODEL, VirtualMicrophone, wait_for
     from std_msgs.msg import String
