@@ -20,6 +20,7 @@ from launch_ros.actions import SetRemap
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState, StateTransition
 from launch_ros.substitutions import FindPackageShare
+from launch_ros.utilities import make_namespace_absolute, prefix_namespace
 from lifecycle_msgs.msg import Transition
 
 # pyright: reportAttributeAccessIssue=false
@@ -28,7 +29,10 @@ from launch import LaunchDescription
 
 def manage(context):
     """Return the actions that configure the node, and activate it once that is done."""
-    name = f'/{LaunchConfiguration("robot").perform(context)}/speech_recognizer'
+    outer = context.launch_configurations.get('ros_namespace')
+    robot = LaunchConfiguration('robot').perform(context)
+    space = make_namespace_absolute(prefix_namespace(outer, robot))
+    name = f'{space.rstrip("/")}/speech_recognizer'
 
     def change(transition):
         return EmitEvent(

@@ -1,6 +1,7 @@
 """Start the speech recognizer: `ros2 launch distil_whisper_ros speech.launch.py`."""
 
 from pathlib import Path
+import re
 import sys
 import tempfile
 
@@ -78,10 +79,8 @@ class GivenParameters(Substitution):
         }
         if not values:
             return ParametersFile().perform(context)
-        outer = context.launch_configurations.get('ros_namespace')
-        space = make_namespace_absolute(prefix_namespace(outer, given['namespace'])) or ''
         # The full name, so that it counts more than a file's entry of this or any other name.
-        rules = {f'{space.rstrip("/")}/{NAME}': {'ros__parameters': values}}
+        rules = {full_name(context): {'ros__parameters': values}}
         with tempfile.NamedTemporaryFile('w', prefix='speech_', suffix='.yaml', delete=False) as f:
             f.write(yaml.safe_dump(rules))
         return f.name
@@ -99,6 +98,14 @@ class Switch(Substitution):
         """Return 'true' or 'false'."""
         given = LaunchConfiguration(self._name).perform(context)
         return str(switched(self._name, given)).lower()
+
+
+def full_name(context):
+    """Return the name of the node with its namespace."""
+    outer = context.launch_configurations.get('ros_namespace')
+    inner = LaunchConfiguration('namespace').perform(context)
+    space = make_namespace_absolute(prefix_namespace(outer, inner)) or ''
+    return f'{space.rstrip("/")}/{NAME}'
 
 
 def switched(name, value):
@@ -120,14 +127,13 @@ def check(context):
         levels = ', '.join(LEVELS)
         raise ValueError(f'log_level is {given["log_level"]!r}, but must be one of: {levels}')
     if given['parameters_file']:
-        check_file(Path(given['parameters_file']).expanduser())
-        context.launch_configurations['parameters_file'] = str(
-            Path(given['parameters_file']).expanduser()
-        )
+        path = Path(given['parameters_file']).expanduser()
+        check_file(path, full_name(context))
+        context.launch_configurations['parameters_file'] = str(path)
 
 
-def check_file(path):
-    """Raise a ValueError if there is no file of parameters at `path`."""
+def check_file(path, node):
+    """Raise a ValueError if there is no file at `path` with parameters for the node `node`."""
     begin = f'parameters_file is {str(path)!r}'
     try:
         rules = yaml.safe_load(path.read_text())
@@ -136,11 +142,33 @@ def check_file(path):
     except (ValueError, yaml.YAMLError) as error:
         reason = ' '.join(str(error).split())
         raise ValueError(f'{begin}, which is not YAML: {reason}') from None
-    if not isinstance(rules, dict) or not any('ros__parameters' in str(rules[k]) for k in rules):
+    names = [*names_in(rules)]
+    if not names:
         raise ValueError(
             f'{begin}, which has no "ros__parameters:" under the name of a node: compare it with '
             'config/speech.yaml'
         )
+    if not any(matches(name, node) for name in names):
+        others = ', '.join(map(repr, names))
+        raise ValueError(
+            f'{begin}, which has nothing for the node {node!r}, only for {others}: write "/**" or '
+            f'"{node}" there'
+        )
+
+
+def names_in(rules, outer=''):
+    """Yield the names of nodes in a file of parameters; ROS takes them also in parts."""
+    for key, value in rules.items() if isinstance(rules, dict) else ():
+        if key == 'ros__parameters':
+            yield outer or '/'
+        else:
+            yield from names_in(value, f'{outer}/{str(key).strip("/")}')
+
+
+def matches(name, node):
+    """Return whether a name in a file, in which * and ** stand for others, is that of a node."""
+    pattern = re.escape(name).replace(r'/\*\*', r'(/\w+)*').replace(r'/\*', r'/\w+')
+    return re.fullmatch(pattern, node) is not None
 
 
 def generate_launch_description():

