@@ -88,8 +88,13 @@ def condition(
                 yield degrees < HOT, f'GPU temperature {degrees:.0f} °C', remedy
     query = 'name,temperature.gpu,clocks.sm,clocks.max.sm,power.draw'
     for line in run(['nvidia-smi', f'--query-gpu={query}', '--format=csv,noheader']).splitlines():
-        name, degrees, now, most, power = (*line.split(', '), *[''] * 5)[:5]
-        yield True, f'{name}: {degrees} °C, clock {now} of at most {most}, {power}', ''
+        name, *values = line.split(', ')
+        known = [
+            form.format(value)
+            for form, value in zip(('{} °C', 'clock {}', 'of at most {}', '{}'), values)
+            if value and '[' not in value  # a Jetson's says [N/A] to all of it
+        ]
+        yield True, f'{name}: {", ".join(known)}' if known else name, ''
 
 
 def _text(path: Path) -> str:
