@@ -32,6 +32,15 @@ def test_device_nodes_that_this_user_may_not_open(jetson):
     assert f'group_add: [{group}]' in remedy
 
 
+def test_device_nodes_that_cuda_does_not_need(jetson):
+    for name in ('nvgpu/igpu0/power', 'nvgpu/igpu0/dbg', 'nvhost-prof-gpu'):
+        (jetson / 'dev' / name).touch()
+    ((good, text, _),) = device_nodes(
+        jetson, lambda path: path.name in ('as', 'nvmap', 'nvhost-ctrl', 'renderD128')
+    )
+    assert good and 'all 4 device nodes' in text
+
+
 def test_device_nodes_that_it_may_open(jetson, tmp_path_factory):
     assert [*device_nodes(jetson)] == [
         (True, 'this user may open all 4 device nodes of the GPU', '')

@@ -52,6 +52,9 @@ def test_compose_gives_what_the_node_needs():
     services = compose()['services']
     assert services['speech']['runtime'] == 'nvidia'
     assert 'runtime' not in services['speech-cpu']
+    # Not every image names them, and without them the runtime gives no GPU.
+    given = services['speech']['environment']
+    assert given['NVIDIA_VISIBLE_DEVICES'] == given['NVIDIA_DRIVER_CAPABILITIES'] == 'all'
     # Without a GPU the node says so in one line, and does not fall back to the CPU.
     assert 'device:=cuda' in services['speech']['command']
     assert services['speech-cpu']['command'] == [
@@ -267,6 +270,21 @@ def test_devices_that_the_user_may_not_open_are_explained(devices):
     assert f'may not open {devices}/nvmap, which belongs to group 44: start the' in line
     assert '--group-add 44 --group-add 104' in line
     assert line.endswith("(compose: group_add: ['44', '104'])")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_nodes_of_a_gpu_that_cuda_does_not_need_are_no_problem(devices):
+    """On a Jetson some are for root alone, and those of debuggers have a group of their own."""
+    for name, group, mode in (
+        ('nvgpu/igpu0/power', 0, 0o600),
+        ('nvhost-power-gpu', 0, 0o660),
+        ('nvhost-dbg-gpu', 995, 0o660),
+        ('nvgpu/igpu0/prof-dev', 995, 0o660),
+    ):
+        (devices / name).touch()
+        os.chown(devices / name, 0, group)
+        (devices / name).chmod(mode)
+    assert check_devices(devices) == ''
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
