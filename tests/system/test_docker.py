@@ -173,11 +173,18 @@ def test_the_second_index_is_tried_where_the_first_has_no_torch(tmp_path):
 def test_what_each_index_offers_is_listed_where_none_has_the_version(tmp_path):
     page = tmp_path / 'third/torch/index.html'
     page.parent.mkdir(parents=True)
-    page.write_text('<a href="x">torch-2.9.1-cp310-cp310-linux_aarch64.whl</a><br>')
+    versions = [f'2.{minor}.0' for minor in range(10, 22)] + ['2.9.1']
+    page.write_text(
+        '\n'.join(
+            f'<a href="x">torch-{version}-cp310-cp310-linux_aarch64.whl</a><br>'
+            for version in versions
+        )
+    )
     run = install_torch_from(tmp_path, f'file://{tmp_path}/third', 'file:///fourth')
     assert run.returncode == 1
     assert 'the index may have moved; give another one with --build-arg TORCH_IND' in run.stderr
-    assert 'third offers:\n    torch-2.9.1-cp310-cp310-linux_aarch64.whl\n' in run.stderr
+    listed = [line.split('-')[1] for line in run.stderr.splitlines() if '.whl' in line]
+    assert listed == versions[:-1]  # the newest ones: 2.10 is newer than 2.9
     assert 'file:///fourth does not answer: ' in run.stderr
 
 

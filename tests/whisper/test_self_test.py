@@ -96,6 +96,22 @@ def test_fused_attention_that_is_wrong_is_not_used(transcriber, check, monkeypat
         whisper.encoder.attention = whisper.greedy.attention = fused_attention
 
 
+def test_a_test_that_needs_too_much_memory_is_left_out(transcriber, check, monkeypatch):
+    """Plain products need more of it than fused attention, which may fit where they do not."""
+
+    def full(*_parts):
+        raise RuntimeError('CUDA out of memory')
+
+    whisper = transcriber._whisper
+    monkeypatch.setattr(model.Whisper, 'may_change_attention', True)
+    monkeypatch.setattr(model, 'ATTENTION', {'sdpa': fused_attention, 'math': full})
+    try:
+        assert check() == []
+        assert whisper.encoder.attention is whisper.greedy.attention is fused_attention
+    finally:
+        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+
+
 def test_states_that_are_not_finite_are_an_error(transcriber, check, monkeypatch):
     encode = transcriber._whisper.encode
     monkeypatch.setattr(transcriber._whisper, 'encode', lambda x: encode(x) * float('inf'))
