@@ -62,6 +62,15 @@ def test_compose_gives_what_the_node_needs():
     ]
 
 
+def test_the_service_without_a_gpu_may_be_built_on_arm64():
+    assert compose()['services']['speech-cpu']['build']['args']['ALLOW_CPU'] == '1'
+    text = (DOCKER / 'Dockerfile').read_text()
+    torch = text.index('RUN /opt/distil_whisper/docker/install_torch')
+    assert text.index('ARG ALLOW_CPU=\n') < torch
+    workflow = (ROOT / '.github/workflows/container.yml').read_text()
+    assert '--build-arg ALLOW_CPU=1' in workflow
+
+
 def test_the_user_of_the_image_is_in_the_groups_of_the_devices():
     text = (DOCKER / 'Dockerfile').read_text()
     assert '--groups audio,video,render speech' in text
@@ -117,7 +126,7 @@ def test_a_torch_without_cuda_on_arm64_fails_the_build(tmp_path):
     run = install_torch(tmp_path, 'aarch64', 'None')
     assert run.returncode == 1
     assert 'is a build for the CPU: the Jetson would not use its GPU' in run.stderr
-    assert '--build-arg TORCH_INDEX' in run.stderr
+    assert '--build-arg TORCH_INDEX' in run.stderr and '--build-arg ALLOW_CPU=1' in run.stderr
 
 
 @pytest.mark.parametrize(
