@@ -34,6 +34,7 @@ MARGINS = (10.0, 7.0, 5.0, 3.0, 2.0)  # s
 BUILT_IN_RATIOS = (20, 10, 5)  # dB of signal to noise of the built-in clip
 BUILT_IN_LEAST = 7.0  # s: one sentence does not show what happens to others
 WORTH = 0.95  # of the time: for less than 5 % the larger margin stays
+PICTURES = ('.png', '.svg', '.pdf')
 BAR = 24  # characters
 EXAMPLES = f"""\
 examples:
@@ -107,12 +108,17 @@ def parameter_file(model: str, best: Row, full: Row, of: str) -> str:
     )
 
 
-def plot(rows: Sequence[Row], best: Row, title: str, file: Path) -> None:
-    """Draw time and wrong words by margin; raise a SettingError without matplotlib."""
+def plotter() -> Any:
+    """Return matplotlib's module of figures; raise a SettingError where it is missing."""
     try:
-        module: Any = importlib.import_module('matplotlib.figure')
+        return importlib.import_module('matplotlib.figure')
     except ImportError:
         raise SettingError('--plot needs matplotlib: pip install matplotlib') from None
+
+
+def plot(rows: Sequence[Row], best: Row, title: str, file: Path) -> None:
+    """Draw time and wrong words by margin; raise a SettingError without matplotlib."""
+    module = plotter()
     figure = module.Figure(figsize=(7, 4), layout='constrained')
     left = figure.add_subplot()
     ordered = sorted(rows, key=lambda row: row.margin)
@@ -209,6 +215,12 @@ class Run:
         for file in (options.output, options.plot):
             if file is not None and not file.absolute().parent.is_dir():
                 raise SettingError(f'there is no folder for {printable(file)}: make it first')
+        if options.plot is not None:
+            plotter()
+            if options.plot.suffix.lower() not in PICTURES:
+                raise SettingError(
+                    f'--plot is {printable(options.plot)}, but must be named as .png, .svg or .pdf'
+                )
         settings = ModelSettings().replaced(
             id=options.model,
             device=options.device,
@@ -263,7 +275,7 @@ class Run:
     def _clips(self) -> tuple[list[Utterance], list[str]]:
         """Return recordings in which somebody speaks, and the text of each, or ''."""
         if not self._options.file:
-            return self._built_in(), [''] * (1 + len(BUILT_IN_RATIOS))
+            return self._built_in()
         failed: list[str] = []
         paths = recordings(self._options.file, self.tell, failed.append)
         texts: dict[Path, str] = {}
@@ -287,12 +299,14 @@ class Run:
             raise FileError('there is no recording in which somebody speaks')
         return utterances, references
 
-    def _built_in(self) -> list[Utterance]:
-        from ..whisper.self_test import spoken_clip
+    def _built_in(self) -> tuple[list[Utterance], list[str]]:
+        """Return the clip of the self-test, clean and in noise, and its text for each."""
+        from ..whisper.self_test import SPOKEN, spoken_clip
 
         clip = spoken_clip()
         clips = [clip, *(with_noise(clip, ratio, ratio) for ratio in BUILT_IN_RATIOS)]
-        return [Utterance.whole(each, (1.0,) * (len(each) // FRAME_LENGTH)) for each in clips]
+        speech = (1.0,) * (len(clip) // FRAME_LENGTH)
+        return [Utterance.whole(each, speech) for each in clips], [SPOKEN] * len(clips)
 
 
 if __name__ == '__main__':

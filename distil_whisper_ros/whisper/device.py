@@ -1,15 +1,18 @@
 """Choose where the model runs, and its precision."""
 
+import errno
+import re
+
 import torch
 
 from ..core.errors import SettingError
 from .quantization import has_int8
 
-# Messages of the errors that PyTorch raises when memory runs out. The first three are a Jetson's,
+# Messages of the errors that PyTorch raises when memory runs out. The first two are a Jetson's,
 # where the allocator asks NVML, which is not there; libraries that cannot allocate say that they
-# are not initialized, or that no engine suits them.
+# are not initialized, or that no engine suits them. The last ones are the system's.
 OUT_OF_MEMORY = (
-    'NVML_SUCCESS == r INTERNAL ASSERT FAILED',
+    'NVML_SUCCESS == ',
     'NvMapMem',
     'CUBLAS_STATUS_NOT_INITIALIZED',
     'CUBLAS_STATUS_ALLOC_FAILED',
@@ -21,17 +24,21 @@ OUT_OF_MEMORY = (
     'unable to find an engine to execute this computation',
     'out of memory',
     "can't allocate memory",
+    'cannot allocate memory',
+    'bad_alloc',
 )
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Return whether an exception of PyTorch, or its cause, means that memory did not suffice."""
+    """Return whether an exception of a library, or its cause, means that memory was full."""
     if error is None:
         return False
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
     message = str(error).lower()
-    if isinstance(error, RuntimeError) and any(each.lower() in message for each in OUT_OF_MEMORY):
+    if any(each.lower() in message for each in OUT_OF_MEMORY):
         return True
     return is_out_of_memory(error.__cause__ or error.__context__)
 
@@ -43,31 +50,31 @@ def choose_device(requested: str) -> torch.device:
     """
     if requested == 'auto':
         return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
-    allowed = f'model.device is {requested!r}, but must be one of: auto, cpu, cuda, cuda:0'
-    try:
-        device = torch.device(requested)
-    except RuntimeError as error:
-        raise SettingError(allowed) from error
-    if device.type not in ('cpu', 'cuda'):
-        raise SettingError(allowed)
-    if device.type == 'cuda':
-        if not torch.cuda.is_available():
-            reason = (
-                'this build is for the CPU' if torch.version.cuda is None else 'it finds no GPU'
-            )
+    if requested == 'cpu':
+        return torch.device('cpu')
+    named = re.fullmatch(r'cuda(?::(0|[1-9][0-9]*))?', requested)
+    if named is None:
+        raise SettingError(
+            f'model.device is {requested!r}, but must be one of: auto, cpu, cuda, cuda:0'
+        )
+    if not torch.cuda.is_available():
+        if torch.version.cuda is None:
             raise SettingError(
-                f'model.device is {requested!r}, but torch {torch.__version__} cannot use a GPU '
-                f'({reason}): install the PyTorch build for this GPU, start the container with '
-                'the nvidia runtime, or set model.device to cpu'
+                f'model.device is {requested!r}, but torch {torch.__version__} is a build for the '
+                'CPU: install the PyTorch build for this GPU, or set model.device to cpu'
             )
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
-            raise SettingError(
-                f'model.device is {requested!r}, but this machine has {count} GPUs: the last one '
-                f'is cuda:{count - 1}'
-            )
-        return torch.device('cuda', device.index or 0)
-    return device
+        raise SettingError(
+            f'model.device is {requested!r}, but torch {torch.__version__} cannot use a GPU: run '
+            'doctor, which says why (in a container: the nvidia runtime, and the groups of the '
+            "GPU's devices), or set model.device to cpu"
+        )
+    count, number = torch.cuda.device_count(), int(named[1] or 0)
+    if number >= count:
+        raise SettingError(
+            f'model.device is {requested!r}, but this machine has {count} GPUs: the last one is '
+            f'cuda:{count - 1}'
+        )
+    return torch.device('cuda', number)
 
 
 def choose_int8(requested: str, device: torch.device, engine: str = 'auto') -> bool:

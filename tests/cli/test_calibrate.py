@@ -8,7 +8,9 @@ from robot import executable, goforward, MODEL, RATE
 import soundfile
 import yaml
 
+from distil_whisper_ros.cli import calibrate as calibration
 from distil_whisper_ros.cli.calibrate import choose, mistakes, plot, Row
+from distil_whisper_ros.cli.progress import ProgressBar
 from distil_whisper_ros.cli.reference_texts import reference_texts
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.settings import settings_from
@@ -53,6 +55,31 @@ def test_a_plot_without_matplotlib_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     with pytest.raises(SettingError, match='--plot needs matplotlib: pip install matplotlib'):
         plot([row(30, 1.0)], row(30, 1.0), '', tmp_path / 'it.png')
+
+
+def test_the_text_of_the_built_in_clips_is_known():
+    """In noise the text with 30 s may be wrong, so it is no reference."""
+    options = calibration.arguments().parse_args([])
+    clips, texts = calibration.Run(options, ProgressBar(True))._clips()
+    assert texts == ['Go to the kitchen and bring me a cup.'] * len(clips)
+
+
+def test_what_the_plot_lacks_is_told_before_anything_is_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+    monkeypatch.setattr(calibration.Run, '_clips', None)
+    with pytest.raises(SystemExit) as ended:
+        calibration.main(['--plot', str(tmp_path / 'it.png')])
+    assert ended.value.code == 2
+    assert '--plot needs matplotlib: pip install matplotlib' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['it', 'it.xyz'])
+def test_a_plot_needs_the_name_of_a_picture(tmp_path, monkeypatch, capsys, name):
+    monkeypatch.setattr(calibration.Run, '_clips', None)
+    with pytest.raises(SystemExit) as ended:
+        calibration.main(['--plot', str(tmp_path / name)])
+    assert ended.value.code == 2
+    assert f'{name}, but must be named as .png, .svg or .pdf' in capsys.readouterr().err
 
 
 def calibrate(*arguments: str) -> subprocess.CompletedProcess:

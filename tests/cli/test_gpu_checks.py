@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from distil_whisper_ros.cli import doctor
 from distil_whisper_ros.cli.gpu_checks import arithmetic, call, condition, device_nodes
 from distil_whisper_ros.whisper import attention
 
@@ -31,6 +32,15 @@ def test_device_nodes_that_this_user_may_not_open(jetson):
     assert f'group_add: [{group}]' in remedy
 
 
+def test_device_nodes_that_cuda_does_not_need(jetson):
+    for name in ('nvgpu/igpu0/power', 'nvgpu/igpu0/dbg', 'nvhost-prof-gpu'):
+        (jetson / 'dev' / name).touch()
+    ((good, text, _),) = device_nodes(
+        jetson, lambda path: path.name in ('as', 'nvmap', 'nvhost-ctrl', 'renderD128')
+    )
+    assert good and 'all 4 device nodes' in text
+
+
 def test_device_nodes_that_it_may_open(jetson, tmp_path_factory):
     assert [*device_nodes(jetson)] == [
         (True, 'this user may open all 4 device nodes of the GPU', '')
@@ -49,7 +59,7 @@ def test_power_mode_clock_and_temperature(tmp_path):
         (True, 'NV Power Mode: 15W'),
         (True, 'GPU clock 306 of at most 918 MHz'),
         (False, 'GPU temperature 92 °C'),
-        (True, 'A GPU: 40 °C, clock 300 MHz of at most , '),
+        (True, 'A GPU: 40 °C, clock 300 MHz'),
     ]
     assert 'fan' in findings[2][2]
 
@@ -87,3 +97,59 @@ def test_a_gpu_that_fails(monkeypatch):
     findings = [*arithmetic('cuda:0')]
     assert len(findings) == 3
     assert all(not good and text.endswith('fails: CUDA error: x') for good, text, _ in findings)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Let PyTorch find two GPUs, which compute on the CPU; return the doctor's lines."""
+    for name, answer in {
+        'is_available': True,
+        'device_count': 2,
+        'get_device_name': 'Orin',
+        'mem_get_info': (4e9, 8e9),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(doctor, 'device_nodes', lambda: iter(()))
+    monkeypatch.setattr(doctor, 'condition', lambda: iter(()))
+    monkeypatch.setattr(doctor, 'arithmetic', lambda device: iter([(True, device, '')]))
+    return lambda: [*doctor.gpu()]
+
+
+def test_each_gpu_is_tried(gpu):
+    lines = [text for _, text, _ in gpu()]
+    assert lines[1::2] == ['cuda:0', 'cuda:1']
+    assert lines[0].startswith('torch uses Orin (cuda:0), 4.0 of 8.0 GB free')
+
+
+def test_a_gpu_that_does_not_tell_its_memory_is_one_line(gpu, monkeypatch):
+    def full(*_):
+        raise RuntimeError('NVML_SUCCESS == r INTERNAL ASSERT FAILED at "x"\nmore')
+
+    monkeypatch.setattr(torch.cuda, 'mem_get_info', full)
+    good, text, remedy = gpu()[0]
+    assert not good and 'memory' in remedy
+    assert text == 'torch cannot use cuda:0: NVML_SUCCESS == r INTERNAL ASSERT FAILED at "x"'
+
+
+def test_why_torch_finds_no_gpu(gpu, monkeypatch):
+    """In a container only the kernel's name tells that this is a Jetson."""
+
+    def fail():
+        raise RuntimeError('Unexpected error from cudaGetDeviceCount(): error 801\nmore')
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr(torch.cuda, 'init', fail)
+    monkeypatch.setattr(torch.version, 'cuda', '12.6')
+    monkeypatch.setattr(doctor.shutil, 'which', lambda _: None)
+    monkeypatch.setattr(doctor.platform, 'release', lambda: '5.15.148-tegra')
+    good, text, remedy = gpu()[0]
+    assert not good and 'the nvidia runtime' in remedy and 'groups' in remedy
+    assert text.endswith(
+        'runs on the CPU: it finds no GPU (Unexpected error from cudaGetDeviceCount(): error 801)'
+    )
+
+
+def test_what_nvidia_smi_does_not_know_is_left_out(tmp_path):
+    answers = {'nvidia-smi': 'Orin (nvgpu), [N/A], [N/A], [N/A], [N/A]', 'nvpmodel': ''}
+    findings = [*condition(tmp_path, lambda command: answers[command[0]])]
+    assert [text for _, text, _ in findings] == ['Orin (nvgpu)']

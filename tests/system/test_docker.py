@@ -52,11 +52,23 @@ def test_compose_gives_what_the_node_needs():
     services = compose()['services']
     assert services['speech']['runtime'] == 'nvidia'
     assert 'runtime' not in services['speech-cpu']
+    # Not every image names them, and without them the runtime gives no GPU.
+    given = services['speech']['environment']
+    assert given['NVIDIA_VISIBLE_DEVICES'] == given['NVIDIA_DRIVER_CAPABILITIES'] == 'all'
     # Without a GPU the node says so in one line, and does not fall back to the CPU.
     assert 'device:=cuda' in services['speech']['command']
     assert services['speech-cpu']['command'] == [
         word.replace('cuda', 'cpu') for word in services['speech']['command']
     ]
+
+
+def test_the_service_without_a_gpu_may_be_built_on_arm64():
+    assert compose()['services']['speech-cpu']['build']['args']['ALLOW_CPU'] == '1'
+    text = (DOCKER / 'Dockerfile').read_text()
+    torch = text.index('RUN /opt/distil_whisper/docker/install_torch')
+    assert text.index('ARG ALLOW_CPU=\n') < torch
+    workflow = (ROOT / '.github/workflows/container.yml').read_text()
+    assert '--build-arg ALLOW_CPU=1' in workflow
 
 
 def test_the_user_of_the_image_is_in_the_groups_of_the_devices():
@@ -114,7 +126,7 @@ def test_a_torch_without_cuda_on_arm64_fails_the_build(tmp_path):
     run = install_torch(tmp_path, 'aarch64', 'None')
     assert run.returncode == 1
     assert 'is a build for the CPU: the Jetson would not use its GPU' in run.stderr
-    assert '--build-arg TORCH_INDEX' in run.stderr
+    assert '--build-arg TORCH_INDEX' in run.stderr and '--build-arg ALLOW_CPU=1' in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -170,11 +182,18 @@ def test_the_second_index_is_tried_where_the_first_has_no_torch(tmp_path):
 def test_what_each_index_offers_is_listed_where_none_has_the_version(tmp_path):
     page = tmp_path / 'third/torch/index.html'
     page.parent.mkdir(parents=True)
-    page.write_text('<a href="x">torch-2.9.1-cp310-cp310-linux_aarch64.whl</a><br>')
+    versions = [f'2.{minor}.0' for minor in range(10, 22)] + ['2.9.1']
+    page.write_text(
+        '\n'.join(
+            f'<a href="x">torch-{version}-cp310-cp310-linux_aarch64.whl</a><br>'
+            for version in versions
+        )
+    )
     run = install_torch_from(tmp_path, f'file://{tmp_path}/third', 'file:///fourth')
     assert run.returncode == 1
     assert 'the index may have moved; give another one with --build-arg TORCH_IND' in run.stderr
-    assert 'third offers:\n    torch-2.9.1-cp310-cp310-linux_aarch64.whl\n' in run.stderr
+    listed = [line.split('-')[1] for line in run.stderr.splitlines() if '.whl' in line]
+    assert listed == versions[:-1]  # the newest ones: 2.10 is newer than 2.9
     assert 'file:///fourth does not answer: ' in run.stderr
 
 
@@ -267,6 +286,21 @@ def test_devices_that_the_user_may_not_open_are_explained(devices):
     assert f'may not open {devices}/nvmap, which belongs to group 44: start the' in line
     assert '--group-add 44 --group-add 104' in line
     assert line.endswith("(compose: group_add: ['44', '104'])")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_nodes_of_a_gpu_that_cuda_does_not_need_are_no_problem(devices):
+    """On a Jetson some are for root alone, and those of debuggers have a group of their own."""
+    for name, group, mode in (
+        ('nvgpu/igpu0/power', 0, 0o600),
+        ('nvhost-power-gpu', 0, 0o660),
+        ('nvhost-dbg-gpu', 995, 0o660),
+        ('nvgpu/igpu0/prof-dev', 995, 0o660),
+    ):
+        (devices / name).touch()
+        os.chown(devices / name, 0, group)
+        (devices / name).chmod(mode)
+    assert check_devices(devices) == ''
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')

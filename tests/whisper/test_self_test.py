@@ -96,6 +96,22 @@ def test_fused_attention_that_is_wrong_is_not_used(transcriber, check, monkeypat
         whisper.encoder.attention = whisper.greedy.attention = fused_attention
 
 
+def test_a_test_that_needs_too_much_memory_is_left_out(transcriber, check, monkeypatch):
+    """Plain products need more of it than fused attention, which may fit where they do not."""
+
+    def full(*_parts):
+        raise RuntimeError('CUDA out of memory')
+
+    whisper = transcriber._whisper
+    monkeypatch.setattr(model.Whisper, 'may_change_attention', True)
+    monkeypatch.setattr(model, 'ATTENTION', {'sdpa': fused_attention, 'math': full})
+    try:
+        assert check() == []
+        assert whisper.encoder.attention is whisper.greedy.attention is fused_attention
+    finally:
+        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+
+
 def test_states_that_are_not_finite_are_an_error(transcriber, check, monkeypatch):
     encode = transcriber._whisper.encode
     monkeypatch.setattr(transcriber._whisper, 'encode', lambda x: encode(x) * float('inf'))
@@ -188,3 +204,32 @@ def test_a_gpu_has_a_number(monkeypatch, requested):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
     assert device.choose_device(requested) == torch.device('cuda:0')
     assert device.choose_device('cuda:1') == torch.device('cuda:1')
+
+
+@pytest.mark.parametrize('requested', ['', 'CUDA', 'cuda:x', 'cuda:-1', 'cpu:3', 'mps', 'cuda '])
+def test_what_is_no_device_is_told(monkeypatch, requested):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    with pytest.raises(SettingError, match=f"model.device is '{requested}', but must be one of"):
+        device.choose_device(requested)
+
+
+@pytest.mark.parametrize(
+    ('cuda', 'said'),
+    [
+        (None, 'is a build for the CPU: install the PyTorch build for this GPU, or'),
+        ('12.6', r'cannot use a GPU: run doctor, which says why \(in a container: the nvidia run'),
+    ],
+)
+def test_why_there_is_no_gpu(monkeypatch, cuda, said):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    monkeypatch.setattr(torch.version, 'cuda', cuda)
+    with pytest.raises(SettingError, match=f"^model.device is 'cuda', but torch [^ ]+ {said}"):
+        device.choose_device('cuda')
+
+
+@pytest.mark.parametrize('requested', ['cuda:1', 'cuda:128', 'cuda:99999'])
+def test_a_gpu_that_is_not_there_is_told(monkeypatch, requested):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    with pytest.raises(SettingError, match='but this machine has 1 GPUs: the last one is cuda:0'):
+        device.choose_device(requested)

@@ -1,11 +1,13 @@
 """Failures of the model at work: each is one sentence, and the next call works again."""
 
+import errno
 import threading
 from typing import Any
 
 import numpy as np
 import pytest
 from robot import goforward, MODEL
+from safetensors import SafetensorError
 import torch
 
 from distil_whisper_ros.core.errors import ModelError
@@ -20,15 +22,20 @@ GO = 'Go forward 10 meters.'
     'message',
     [
         'NVML_SUCCESS == r INTERNAL ASSERT FAILED at "CUDACachingAllocator.cpp":1016',
+        'NVML_SUCCESS == DriverAPI::get()->nvmlInit_v2_() INTERNAL ASSERT FAILED at "CUDAC',
         'NvMapMemAllocInternalTagged: 1075072515 error 12',
         'CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`',
         'CUDA out of memory. Tried to allocate 2.00 GiB',
         "[enforce fail] data. DefaultCPUAllocator: can't allocate memory: you tried to",
+        'unable to mmap 151 bytes from file <model.safetensors>: Cannot allocate memory (12)',
+        'std::bad_alloc',
+        OSError(errno.ENOMEM, 'Cannot allocate memory'),
+        SafetensorError('Error while deserializing: Cannot allocate memory (os error 12)'),
     ],
 )
 def test_each_spelling_of_out_of_memory(transcriber, monkeypatch, message):
     def full(*_arguments: Any) -> None:
-        raise RuntimeError(message)
+        raise RuntimeError(message) if isinstance(message, str) else message
 
     with monkeypatch.context() as patch:
         patch.setattr(transcriber._whisper, 'encode', full)
