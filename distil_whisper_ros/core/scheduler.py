@@ -20,6 +20,7 @@ from typing import Any
 from .memory import return_free_memory
 
 TRIM_PERIOD = 60.0  # s between returns of free memory
+LOOK_PERIOD = 0.5  # s between calls of `on_idle`
 
 
 class Priority(IntEnum):
@@ -98,10 +99,19 @@ class Scheduler:
     """Runs one job at a time, in a thread of its own."""
 
     def __init__(
-        self, on_failure: Callable[[BaseException], None] | None = None, name: str = 'scheduler'
+        self,
+        on_failure: Callable[[BaseException], None] | None = None,
+        name: str = 'scheduler',
+        on_idle: Callable[[float], None] | None = None,
     ) -> None:
-        """`on_failure` gets the exceptions of jobs that were aborted; `name` is the thread's."""
+        """`on_failure` gets the exceptions of jobs that were aborted; `name` is the thread's.
+
+        While no job runs or waits, `on_idle` gets the seconds since the last one, now and then, in
+        the scheduler's thread: what it frees, no job uses.
+        """
         self._on_failure = on_failure or (lambda error: None)
+        self._on_idle = on_idle
+        self._last_job = time.monotonic()
         self._jobs: list[tuple[Priority, int, Job]] = []
         self._numbers = itertools.count()
         self._running: list[Job] = []  # the last is at work; those before it have yielded
@@ -168,15 +178,25 @@ class Scheduler:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        period = LOOK_PERIOD if self._on_idle is not None else None
         while True:
             with self._condition:
-                self._condition.wait_for(lambda: self._jobs or self._closing)
+                self._condition.wait_for(lambda: self._jobs or self._closing, period)
                 if self._closing:
                     return
             job = self._take()
             if job is not None:
                 self._do(job)
                 self._trim()
+                self._last_job = time.monotonic()
+            elif self._on_idle is not None:
+                self._idle(self._on_idle)
+
+    def _idle(self, on_idle: Callable[[float], None]) -> None:
+        try:
+            on_idle(time.monotonic() - self._last_job)
+        except Exception as error:  # the thread goes on
+            self._report(error)
 
     def _trim(self) -> None:
         """Return free memory now and then, when the result is delivered and no job waits.

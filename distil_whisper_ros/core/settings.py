@@ -131,6 +131,11 @@ class ModelSettings(ParameterGroup):
         'Run the model while configuring, so that the first request is not slower, and test '
         'it with a spoken clip.',
     )
+    unload_after: float = parameter(
+        0.0, 'Time without a request after which the memory of the model is freed. The next '
+        'request loads it again while the person speaks. 0 keeps it.',
+        low=0.0, high=86_400.0, unit='s',
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

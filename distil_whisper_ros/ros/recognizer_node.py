@@ -14,14 +14,14 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from ..audio.source import AudioSource
 from ..core.errors import DeviceError, HubUnreachableError, InactiveError, SpeechError
 from ..core.parameter_spec import TakesEffect
-from ..core.scheduler import Scheduler
+from ..core.scheduler import Priority, Scheduler
 from ..core.settings import Settings
 from ..core.types import State, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
 from ..speech.recognizer import Recognizer
 from ..speech.request import Request
 from ..speech.self_speech import SelfSpeechGate
-from ..speech.state import Facts, Lifecycle, StateMachine
+from ..speech.state import Facts, Lifecycle, Phase, StateMachine
 from ..speech.turn_detector import TurnDetector
 from ..speech.voice_activity import VoiceActivity
 from .autostart import Autostart
@@ -60,6 +60,15 @@ class ConfiguredParts:
     def device(self) -> str:
         """The device that the model runs on."""
         return str(self.transcriber.device)
+
+    def rest(self) -> bool:
+        """Free the memory of the model; return whether there was any."""
+        return self.transcriber.rest()
+
+    def wake(self) -> None:
+        """Load a model that rests, before it is needed; its next job tells what is wrong."""
+        if self.transcriber.resting:
+            self.scheduler.submit(Priority.SPECULATIVE, lambda _: self.transcriber.wake())
 
     def close(self) -> None:
         """End every job, and free the memory."""
@@ -182,8 +191,10 @@ class SpeechRecognizer(ManagedNode):
         # Nothing leaves the machine of somebody who has the model already, for turn detection
         # neither.
         offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
-        transcriber = Transcriber(settings.model, self._on_progress, self._warn)
-        scheduler = Scheduler(self._on_late_failure)
+        transcriber = Transcriber(
+            settings.model, self._on_progress, self._warn, self._on_resting
+        )
+        scheduler = Scheduler(self._on_late_failure, on_idle=self._on_idle)
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
@@ -323,6 +334,7 @@ class SpeechRecognizer(ManagedNode):
             configured, self._configured = self._configured, None
         if configured is not None:
             configured.close()
+            self._machine.update(resting=False)
 
     def fail(self, error: SpeechError) -> None:
         """Publish why a transition failed; log it once while it stays the same."""
@@ -462,6 +474,27 @@ class SpeechRecognizer(ManagedNode):
         """Publish a new state."""
         progress = self._progress if state is State.LOADING else float('nan')
         self._outputs.publish_state(state, detail, facts.hands_free, progress)
+        asked = state is State.WAITING and not facts.hands_free
+        configured = self._configured
+        if facts.resting and configured is not None and (asked or state is State.HEARING):
+            configured.wake()
+
+    def _on_idle(self, seconds: float) -> None:
+        """Let the model rest if nobody has needed it for model.unload_after."""
+        after, facts, configured = self._value('model.unload_after'), self._machine.facts, None
+        unasked = facts.phase is Phase.IDLE or (facts.phase is Phase.WAITING and facts.hands_free)
+        if after and seconds >= after and unasked:
+            configured = self._configured
+        if configured is not None and configured.rest():
+            self.get_logger().info(
+                f'nobody needed {printable(configured.model)} for {after:g} s: its memory is '
+                'freed, and the next request loads it again (model.unload_after)'
+            )
+
+    def _on_resting(self, resting: bool) -> None:
+        self._machine.update(resting=resting)
+        if not resting:
+            self.get_logger().info('the model is loaded again')
 
     def wants_partial(self) -> bool:
         """Return whether anybody subscribes to speech/partial."""

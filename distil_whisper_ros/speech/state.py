@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.types import State
 
+RESTING = 'the model is unloaded: the next request loads it again (model.unload_after)'
 MUTED = 'the microphone is muted: call speech/mute with false to hear again'
 
 
@@ -49,6 +50,8 @@ class Facts:
     """Why the microphone cannot be heard, as a sentence; empty while it can."""
     self_speech: str = ''
     """Why the listener waits: the robot itself speaks. Empty while it does not."""
+    resting: bool = False
+    """Whether the model is unloaded since nobody needs it."""
     hands_free: bool = False
     """Whether every utterance is heard without a request."""
 
@@ -64,10 +67,11 @@ def state_of(facts: Facts) -> tuple[State, str]:
     if facts.lost:
         return State.LOST, facts.lost
     if facts.phase is Phase.IDLE:
-        return State.READY, ''
+        return State.READY, RESTING if facts.resting else ''
+    waiting = facts.phase is Phase.WAITING
     if facts.self_speech:
         return State.SELF_SPEECH, facts.self_speech
-    return State[facts.phase.name], ''
+    return State[facts.phase.name], RESTING if facts.resting and waiting else ''
 
 
 _ACTIVE = frozenset(

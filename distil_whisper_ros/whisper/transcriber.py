@@ -37,27 +37,30 @@ class Transcriber:
         settings: ModelSettings,
         progress: Progress = lambda step, share: None,
         on_notice: Callable[[str], None] = lambda notice: None,
+        on_resting: Callable[[bool], None] = lambda resting: None,
     ) -> None:
         """Find, load and warm up the model.
 
         `progress` is called with the present step and the part of it that is done, from 0 to 1;
-        `on_notice` with a sentence when a prompt is too long.
+        `on_notice` with a sentence when a prompt is too long; `on_resting` when `rest` has freed
+        the model, and when it is loaded again.
         Raises ModelError or SettingError with a sentence that tells the remedy.
         """
         self.settings = settings
         self.device = choose_device(settings.device)
         self.dtype = choose_dtype(settings.dtype, self.device)
-        int8 = choose_int8(settings.dtype, self.device, settings.engine)
-        self.precision = 'int8' if int8 else str(self.dtype).removeprefix('torch.')
+        self._int8 = choose_int8(settings.dtype, self.device, settings.engine)
+        self.precision = 'int8' if self._int8 else str(self.dtype).removeprefix('torch.')
         self._lock = threading.Lock()
+        self._loading = threading.RLock()  # taken before the other one
         self._calls, self._closed = 0, False
         self.times_stages = False
         """Whether to wait for a GPU after each stage, for the right times of the stages."""
-        self._on_notice = on_notice
-        self._whisper: Any = self._translate_errors(lambda: self._load(int8, progress))
+        self._on_notice, self._on_resting = on_notice, on_resting
+        self._whisper: Any = None
+        self._segments: Any = None
+        self._start(progress)
         self._multilingual = bool(self._whisper.special_tokens.languages)
-        decoder = SegmentDecoder(self._whisper, settings.id, self.precision, on_notice)
-        self._segments: Any = SegmentTranscriber(decoder)
         self._allowed_languages(settings)
         if settings.warm_up:
             self._warm_up(progress)
@@ -65,12 +68,23 @@ class Transcriber:
         gc.collect()
         return_free_memory()
 
-    def _load(self, int8: bool, progress: Progress) -> Whisper:
+    def _start(self, progress: Progress) -> None:
+        """Load the model, and what decodes with it."""
+        whisper: Any = self._translate_errors(lambda: self._load(progress))
+        decoder = SegmentDecoder(whisper, self.settings.id, self.precision, self._on_notice)
+        self._segments, self._whisper = SegmentTranscriber(decoder), whisper
+
+    def _load(self, progress: Progress) -> Whisper:
         settings = self.settings
         folder = find_model(settings.id, settings.revision, settings.offline, progress)
         progress(f'loading {settings.id}', 0.0)
         whisper = Whisper(
-            folder, settings, self.device, self.dtype, int8, lambda notice: self._on_notice(notice)
+            folder,
+            settings,
+            self.device,
+            self.dtype,
+            self._int8,
+            lambda notice: self._on_notice(notice),
         )
         if settings.assistant:
             progress(f'loading {settings.assistant}', 0.0)
@@ -85,19 +99,22 @@ class Transcriber:
 
         So kernels are chosen and memory is allocated.
         """
-        clip = spoken_clip()
+        progress(f'warming up {self.settings.id} on {self.device}', 0.0)
+        self._test()
         noise = np.random.default_rng(0).normal(0, 0.1, 3 * SAMPLE_RATE).astype(np.float32)
+        self(Utterance.whole(spoken_clip()))
+        progress(f'warming up {self.settings.id} on {self.device}', 0.5)
+        self(Utterance.whole(noise))
+
+    def _test(self) -> None:
+        """Switch off what computes another text on this device."""
         margin = context_margin(self.settings.audio_context_margin, self._whisper.d_model)
-        size = self._whisper.audio_context(audio_context(len(clip), margin))
+        size = self._whisper.audio_context(audio_context(len(spoken_clip()), margin))
 
         def test() -> None:
             self_test(self._whisper, self.settings.id, self.precision, size, self._on_notice)
 
-        progress(f'warming up {self.settings.id} on {self.device}', 0.0)
         self._call(test)
-        self(Utterance.whole(clip))
-        progress(f'warming up {self.settings.id} on {self.device}', 0.5)
-        self(Utterance.whole(noise))
 
     @property
     def multilingual(self) -> bool:
@@ -182,6 +199,39 @@ class Transcriber:
         if unused:
             self._unload()
 
+    def rest(self) -> bool:
+        """Free the memory of the model until a call needs it; return whether there was any."""
+        with self._loading, self._lock:
+            if self._closed or self._calls or self._whisper is None:
+                return False
+            self._unload()
+        self._on_resting(True)
+        return True
+
+    @property
+    def resting(self) -> bool:
+        """Whether the next call has to load the model again."""
+        return self._whisper is None and not self._closed
+
+    def wake(self) -> None:
+        """Load the model if it rests, before a call needs it; raise the errors of a call."""
+        self._call(lambda: None)
+
+    def _wake(self) -> None:
+        with self._loading:
+            if self._whisper is not None:
+                return
+            self._start(lambda step, share: None)
+            try:
+                if self.settings.warm_up:
+                    self._test()
+            except BaseException:
+                self._unload()
+                raise
+            gc.collect()
+            return_free_memory()
+        self._on_resting(False)
+
     def _unload(self) -> None:
         self._whisper = self._segments = None
         self._free_memory()
@@ -199,6 +249,7 @@ class Transcriber:
                 raise ModelError(f'{self.settings.id} was unloaded: activate the node again')
             self._calls += 1
         try:
+            self._wake()
             with torch.inference_mode():
                 return self._translate_errors(run)
         finally:

@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
+from robot import wait_for
 
-from distil_whisper_ros.core.scheduler import JobAborted, Priority, Scheduler
+from distil_whisper_ros.core.scheduler import JobAborted, JobContext, Priority, Scheduler
 
 
 def test_the_most_urgent_is_done_first():
@@ -157,3 +158,39 @@ def test_free_memory_is_returned_when_no_job_waits(monkeypatch):
     assert trimmed.wait(10)
     scheduler.close(10)
     assert results == [[True, True, True]], 'after every result, and once'
+
+
+def test_idle_time_is_told_between_jobs_alone():
+    told, busy = [], threading.Event()
+    scheduler = Scheduler(on_idle=lambda seconds: told.append((seconds, busy.is_set())))
+    try:
+        wait_for(lambda: len(told) > 1, 10, 'two calls')
+        assert 0.0 < told[0][0] < told[1][0]
+
+        def work(context: JobContext) -> None:
+            busy.set()
+            time.sleep(1.2)
+            busy.clear()
+
+        job = scheduler.submit(Priority.FINAL, work)
+        job.future.result(10)
+        begun = len(told)
+        wait_for(lambda: len(told) > begun, 10, 'a call after the job')
+        assert not any(working for _, working in told)
+        assert told[-1][0] < told[begun - 1][0] + 1.2
+    finally:
+        scheduler.close(5.0)
+
+
+def test_a_failure_while_idle_ends_nothing():
+    failures = []
+
+    def fail(seconds: float) -> None:
+        raise ValueError('on purpose')
+
+    scheduler = Scheduler(failures.append, on_idle=fail)
+    try:
+        wait_for(lambda: len(failures) > 1, 10, 'two failures')
+        assert scheduler.submit(Priority.FINAL, lambda context: 'done').future.result(10) == 'done'
+    finally:
+        scheduler.close(5.0)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from rcl_interfaces.srv import GetParameters
 from robot import goforward, MODEL, RATE, raw, RECORDINGS, robot, VirtualMicrophone, wait_for
+from soak import usage
 import soundfile
 from sounds import speech
 from std_srvs.srv import Trigger
@@ -277,6 +278,39 @@ class TestHearing:
             late.wait_state('ready', timeout=10)
             time.sleep(0.5)
             assert late.texts == []
+
+
+class TestUnloading:
+    def test_a_model_that_nobody_needs_is_freed_and_hears_the_next_request(self, room):
+        """`before` and `after` are its memory while it waits."""
+        room.quiet()
+        with robot(environment=room.environment) as (client, process):
+            client.wait_state('ready')
+            before = usage(process.process.pid)[0]
+            assert client.set_parameter('model.unload_after', 2.0) == ''
+            wait_for(lambda: 'unload_after' in client.states[-1].detail, 30, 'the unloading')
+            assert client.state == 'ready'
+            after = usage(process.process.pid)[0]
+            assert before - after > 40e6
+            future = client.start_trigger('record')
+            client.wait_state('waiting')
+            room.say(goforward(), wait=False)
+            wait_for(future.done, 60, 'the reply')
+            assert future.result().message == SENTENCE
+            client.wait_state('ready')
+            assert client.states[-1].detail == ''
+            wait_for(lambda: 'unload_after' in client.states[-1].detail, 30, 'the unloading')
+            assert client.switch('hands_free', True).success
+            client.wait_state('waiting')
+            time.sleep(3.0)
+            assert 'unload_after' in client.states[-1].detail
+            client.texts.clear()
+            room.say(goforward(), wait=False)
+            wait_for(lambda: client.texts, 60, 'the text')
+            assert client.texts == [SENTENCE]
+            log = process.log()
+            assert log.count('its memory is freed') >= 2
+            assert log.count('the model is loaded again') >= 2
 
 
 class TestResponsiveness:
