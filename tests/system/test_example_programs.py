@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import io
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+from typing import Any, ClassVar
 
 import numpy as np
 import openai
 import pytest
-from robot import goforward, isolation, RATE, robot, ROOT, VirtualMicrophone, wait_for
+from robot import goforward, isolation, RATE, robot, ROOT, spoken, VirtualMicrophone, wait_for
 import soundfile
+from std_msgs.msg import String
 
 GO = 'go forward 10 meters.'
 
@@ -132,3 +137,136 @@ def test_without_a_recognizer_the_server_says_so():
         with pytest.raises(openai.InternalServerError, match='there is no recognizer') as caught:
             client.audio.transcriptions.create(file=flac(goforward()), model='whisper-1')
         assert caught.value.status_code == 503
+
+
+class Model(BaseHTTPRequestHandler):
+    """A server of chat completions that repeats what was asked."""
+
+    asked: ClassVar[list[Any]] = []
+    answer: ClassVar[Any] = None
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        self.asked.append((self.path, self.headers['Authorization'], body))
+        said = body['messages'][-1]['content']
+        status, answer = self.answer or (
+            200,
+            {'choices': [{'message': {'role': 'assistant', 'content': f'You said: {said}'}}]},
+        )
+        content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header('Content-Length', str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def model_server():
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Model)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Model.asked, Model.answer = [], None
+    yield f'http://127.0.0.1:{server.server_port}/v1'
+    server.shutdown()
+    server.server_close()
+
+
+def texts_of(client, topic: str) -> list[str]:
+    texts: list[str] = []
+
+    def take(message: Any) -> None:
+        texts.append(message.data)
+
+    client.node.create_subscription(String, topic, take, 10)
+    return texts
+
+
+def count(client, topic: str) -> int:
+    return client.node.count_subscribers(topic)
+
+
+def say(room, text: str) -> None:
+    pause = np.zeros(RATE // 2, np.float32)
+    room.say(np.concatenate((spoken(text, 'en-us', 140), pause)))
+
+
+def test_a_language_model_answers_what_a_person_said(there, model_server):
+    client, room = there
+    replies = texts_of(client, 'say')
+    arguments = (f'base_url:={model_server}', 'model:=small')
+    with example('llm.py', *arguments, OPENAI_API_KEY='secret') as process:
+        wait_for(lambda: count(client, 'speech/text') > 1, 20, 'the subscription')
+        call = client.start_trigger('record')
+        client.wait_state('waiting')
+        room.say(np.concatenate((goforward(), np.zeros(RATE, np.float32))))
+        wait_for(lambda: replies, 20, 'the reply')
+        assert call.result().message.lower() == GO
+        assert replies[0].lower() == f'you said: {GO}'
+        path, key, body = Model.asked[0]
+        assert (path, key, body['model']) == ('/v1/chat/completions', 'Bearer secret', 'small')
+        assert [turn['role'] for turn in body['messages']] == ['system', 'user']
+
+        texts = client.node.create_publisher(String, 'speech/text', 10)
+        wait_for(lambda: texts.get_subscription_count() > 1, 20, 'the discovery')
+        for Model.answer in (
+            (401, {'error': {'message': 'no such\nkey'}}),
+            (500, b'<html>'),
+            (200, b'nonsense'),
+            (200, {'choices': []}),
+            (200, {'choices': [{'message': {'content': None}}]}),
+        ):
+            asked = len(Model.asked)
+            texts.publish(String(data='Hello.'))
+            wait_for(lambda: len(Model.asked) > asked, 10, 'the question')
+        Model.answer = None
+        texts.publish(String(data='Are you there?'))
+        wait_for(lambda: len(replies) > 1, 10, 'the reply after the errors')
+        assert replies[1] == 'You said: Are you there?'
+        turns = Model.asked[-1][2]['messages']
+        assert [turn['role'] for turn in turns] == ['system', 'user', 'assistant', 'user']
+        process.terminate()
+        log = str(process.communicate(timeout=20)[0])
+    lines = [line for line in log.splitlines() if 'gets no answer' in line]
+    url = f'{model_server}/chat/completions'
+    for line, reason in zip(
+        lines,
+        (
+            'answered 401: no such key',
+            'answered 500: Internal Server Error',
+            'sent no chat completion',
+            'sent no chat completion',
+            'sent an empty reply',
+        ),
+        strict=True,
+    ):
+        assert line.endswith(f'"Hello." gets no answer: {url} {reason}')
+    assert 'Traceback' not in log
+
+
+def test_a_language_model_that_is_not_there(there):
+    client, _ = there
+    with example('llm.py', f'base_url:=http://127.0.0.1:{free_port()}/v1') as process:
+        wait_for(lambda: count(client, 'speech/text') > 1, 20, 'the subscription')
+        texts = client.node.create_publisher(String, 'speech/text', 10)
+        wait_for(lambda: texts.get_subscription_count() > 1, 20, 'the discovery')
+        texts.publish(String(data='Hello.'))
+        assert process.stdout is not None
+        assert 'cannot be reached: [Errno 111] Connection refused' in process.stdout.readline()
+
+
+@pytest.mark.parametrize(
+    ('name', 'argument', 'message'),
+    [
+        ('llm.py', 'base_url:=file:///etc', "llm: base_url is 'file:///etc', but must begin with"),
+        ('llm.py', 'timeout:=soon', "llm: Trying to set parameter 'timeout' to 'soon'"),
+        ('http_server.py', 'port:=80000', 'http_server: port is 80000, but must be from 1 to'),
+    ],
+)
+def test_a_wrong_parameter_is_one_line(name, argument, message):
+    with example(name, argument) as process:
+        assert process.wait(60) == 1
+        assert process.stdout is not None
+        (line,) = process.stdout.read().splitlines()
+        assert line.startswith(message)
