@@ -159,7 +159,7 @@ class Model(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def log_message(self, *arguments):
+    def log_message(self, format, *args):
         pass
 
 
@@ -262,6 +262,7 @@ def test_a_language_model_that_is_not_there(there):
         ('llm.py', 'base_url:=file:///etc', "llm: base_url is 'file:///etc', but must begin with"),
         ('llm.py', 'timeout:=soon', "llm: Trying to set parameter 'timeout' to 'soon'"),
         ('http_server.py', 'port:=80000', 'http_server: port is 80000, but must be from 1 to'),
+        ('behavior_tree.py', 'wait:=long', "behavior_tree: Trying to set parameter 'wait' to"),
     ],
 )
 def test_a_wrong_parameter_is_one_line(name, argument, message):
@@ -270,3 +271,44 @@ def test_a_wrong_parameter_is_one_line(name, argument, message):
         assert process.stdout is not None
         (line,) = process.stdout.read().splitlines()
         assert line.startswith(message)
+
+
+def answered(there, answer: str, *, deaf: bool = False) -> tuple[list[str], list[str], str]:
+    """Run the behavior tree; return what it said, its destinations, and its output."""
+    client, room = there
+    says, destinations = texts_of(client, 'say'), texts_of(client, 'destination')
+    with example('behavior_tree.py', 'wait:=1.0' if deaf else 'wait:=10.0') as process:
+        if not deaf:
+            wait_for(lambda: says, 20, 'the question')
+            client.wait_state('waiting')
+            say(room, answer)
+        output = str(process.communicate(timeout=120)[0])
+        assert process.returncode == 0, output
+    wait_for(lambda: len(says) > 1, 10, 'the last words')
+    return says, destinations, output
+
+
+@pytest.mark.parametrize(
+    ('answer', 'last', 'destination'),
+    [('Yes, please.', 'I am on my way.', ['kitchen']), ('No.', 'I stay.', [])],
+)
+def test_a_behavior_tree_acts_on_the_answer(there, answer, last, destination):
+    says, destinations, _ = answered(there, answer)
+    assert says == ['Shall I go to the kitchen?', last]
+    assert destinations == destination
+
+
+def test_a_behavior_tree_asks_again_once_and_gives_up(there):
+    says, destinations, output = answered(there, '', deaf=True)
+    assert says == [*['Shall I go to the kitchen?'] * 2, 'I heard no answer.']
+    assert destinations == []
+    assert 'no speech was heard within 1 s' in output
+
+
+def test_a_behavior_tree_without_a_recognizer():
+    with example('behavior_tree.py', **isolation()) as process:
+        assert process.wait(60) == 1
+        assert process.stdout is not None
+        assert process.stdout.read() == (
+            'behavior_tree: there is no recognizer: start it, or name its namespace\n'
+        )
