@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 import numpy as np
 import openai
 import pytest
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from robot import goforward, isolation, RATE, robot, ROOT, spoken, VirtualMicrophone, wait_for
 import soundfile
-from std_msgs.msg import String
+from std_msgs.msg import ColorRGBA, String
 
 GO = 'go forward 10 meters.'
 
@@ -312,3 +313,24 @@ def test_a_behavior_tree_without_a_recognizer():
         assert process.stdout.read() == (
             'behavior_tree: there is no recognizer: start it, or name its namespace\n'
         )
+
+
+def test_states_are_colours_and_tones(there):
+    client, room = there
+    earcons = texts_of(client, 'earcon')
+    colours: list[tuple[float, float, float]] = []
+
+    def take(colour: ColorRGBA) -> None:
+        colours.append((colour.r, colour.g, colour.b))
+
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    client.node.create_subscription(ColorRGBA, 'led', take, latched)
+    with example('sounds_and_lights.py', **room.environment) as process:
+        wait_for(lambda: colours, 20, 'the colour of the first state')
+        client.switch('mute', True)
+        wait_for(lambda: (1.0, 0.0, 0.0) in colours, 10, 'the colour of muted')
+        client.switch('mute', False)
+        client.wait_state('ready')
+        process.terminate()
+        assert 'Traceback' not in str(process.communicate(timeout=20)[0])
+    assert earcons == []  # there is a loudspeaker
