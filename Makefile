@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-oldest lint api faults fuzz exact soak bench bench-corpus container-test setup setup-test clean
+.PHONY: help run test test-oldest lint api faults fuzz exact soak bag bench bench-corpus container-test setup setup-test clean
 
 ROUNDS ?= 200
 UTTERANCES ?= 10000
@@ -36,6 +36,18 @@ fuzz: setup-test ## Send 20,000 random requests and 10,000 random steps to the n
 
 exact: setup-test ## Compare the decoders with transformers on all utterances of the benchmark
 	@RELIABILITY=full tools/with_ros python -m pytest -q tests/whisper/test_decoding.py tests/whisper/test_beam.py tests/whisper/test_speculative.py tests/whisper/test_cuda_graph.py $(PYTEST_ARGUMENTS)
+
+bag: ## Print how to record audio and transcripts in a bag, and what it is for
+	@echo 'A bag of what the microphone heard, and of what the node made of it, shows faults again and lets'
+	@echo 'you compare models. It has voices in it: keep it safe. With the executable microphone running, and'
+	@echo 'the node with audio.source:=topic:'
+	@echo
+	@echo '  ros2 bag record --storage mcap -o talk /audio /speech/transcript /speech/state /diagnostics'
+	@echo
+	@echo 'Then transcribe its audio, and compare with its transcripts:'
+	@echo
+	@echo '  pip install mcap mcap-ros2-support'
+	@echo '  ros2 run distil_whisper_ros transcribe talk/talk_0.mcap'
 
 bench: setup-test ## Measure, and compare with the model card's pipeline and faster-whisper
 	@tools/with_ros python benchmarks/latency.py

@@ -46,6 +46,7 @@ setup(
     extras_require={
         'torch': ['torch>=2.1'],
         'formats': ['av>=10'],  # M4A, WebM and others: see audio/compressed.py
+        'bags': ['mcap', 'mcap-ros2-support'],  # speech_transcribe BAG.mcap
         'plot': ['matplotlib'],  # speech_calibrate --plot
         'test': ['pytest', 'pytest-timeout', 'hypothesis', 'pyyaml', 'jiwer', 'pocketsphinx'],
     },

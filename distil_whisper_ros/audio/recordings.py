@@ -65,19 +65,21 @@ def load_recording(
     *,
     name: str = '',
     parameter: str = 'microphone.channel',
+    max_duration: float = LONGEST_RECORDING,
 ) -> Recording:
     """Return a recording in the one format, or raise a FileError that names the file.
 
     Memory is taken as samples come, not as the header promises them, and they are kept once.
     `channel` is the one to use, from 0, or ALL, and `parameter` its name for people. `name` is the
-    recording's, where that is not its path.
+    recording's, where that is not its path. Of a recording that is longer than `max_duration`, in
+    seconds, no more is read than shows it; it raises a FileError.
     """
     path = usable(path)
     name = name or f'the recording {path}'
     short = name.removeprefix('the recording ')
     try:
         with open(path, 'rb') as file:
-            recording = _load(file, short, channel, parameter)
+            recording = _load(file, short, channel, parameter, max_duration)
     except FormatError as error:
         raise FileError(f'{name} cannot be used: {error}') from error
     except (soundfile.SoundFileError, OSError, ValueError, TypeError, RuntimeError) as error:
@@ -192,13 +194,15 @@ def _open(file: BinaryIO, name: str) -> _Reader:
     return CompressedReader(file, *kind, name)
 
 
-def _load(file: BinaryIO, name: str, channel: int, parameter: str) -> Recording:
+def _load(
+    file: BinaryIO, name: str, channel: int, parameter: str, max_duration: float
+) -> Recording:
     """Read a file; once more if the first time shows that another channel or scale is right."""
     with closing(_open(file, name)) as reader:
         check_format(reader.sample_rate, reader.channels)
         check_channel(parameter, channel, reader.channels, 'the recording')
         survey = _Survey(reader.channels)
-        samples = _read(reader, channel, 1.0, survey)
+        samples = _read(reader, channel, 1.0, survey, max_duration)
     scale = survey.scale
     notices = [survey.scale_notice]
     if channel == ALL and survey.powers.canceled:
@@ -207,7 +211,7 @@ def _load(file: BinaryIO, name: str, channel: int, parameter: str) -> Recording:
     if any(notices):
         del samples  # before the second ones are read
         with closing(_open(file, name)) as again:
-            samples = _read(again, channel, scale, _Survey(reader.channels))
+            samples = _read(again, channel, scale, _Survey(reader.channels), max_duration)
     notices += [reader.notice, _amplify(samples)]
     return Recording(samples, reader.sample_rate, reader.channels, tuple(filter(None, notices)))
 
@@ -252,7 +256,9 @@ class _Survey:
         )
 
 
-def _read(reader: _Reader, channel: int, scale: float, survey: _Survey) -> Samples:
+def _read(
+    reader: _Reader, channel: int, scale: float, survey: _Survey, max_duration: float
+) -> Samples:
     """Return all samples, mixed and resampled block by block; raise a FormatError."""
     rate, channels = reader.sample_rate, reader.channels
     resampler = Resampler(rate, lambda block: pick(block, channel))
@@ -267,7 +273,7 @@ def _read(reader: _Reader, channel: int, scale: float, survey: _Survey) -> Sampl
 
     for block in reader.blocks():
         read += len(block)
-        check_format(rate, channels, read * channels, max_duration=LONGEST_RECORDING)
+        check_format(rate, channels, read * channels, max_duration=max_duration)
         check_finite(block)
         survey.push(block)
         keep(resampler.push(block if scale == 1.0 else block * np.float32(scale)))

@@ -9,12 +9,13 @@ import tempfile
 from typing import Any
 
 from ..core.errors import FileError
+from .bags import bag_as_wav, is_bag
 from .output import printable
 
 SUFFIXES = {
     *('.wav', '.wave', '.rf64', '.w64', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.aiff', '.aif'),
     *('.aifc', '.au', '.snd', '.caf', '.m4a', '.m4b', '.mp4', '.webm', '.mka', '.aac', '.amr'),
-    *('.3gp', '.wma'),
+    *('.3gp', '.wma', '.mcap'),
 }
 STANDARD_INPUT = Path('-')
 LONGEST_INPUT = 16 << 30  # bytes: ten hours of 48 kHz in stereo, as floats
@@ -77,7 +78,11 @@ def named(path: Path) -> str:
 
 @contextmanager
 def as_file(path: Path) -> Iterator[Path]:
-    """Give a recording as a file: standard input is kept in one; raise a FileError."""
+    """Give a recording as a file, which standard input and bags become; raise a FileError."""
+    if is_bag(path):
+        with bag_as_wav(path) as file:
+            yield file
+        return
     if path != STANDARD_INPUT:
         yield path
         return

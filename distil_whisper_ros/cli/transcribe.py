@@ -24,9 +24,10 @@ from ..core.settings import (
 from ..core.types import Hypothesis, Utterance
 from ..speech.hallucination_filter import filtered, part_rejection, rejection
 from ..speech.voice_activity import VoiceActivity
+from .bags import comparison, is_bag
 from .output import printable, standard_output, use_utf8
 from .progress import ProgressBar
-from .recording_files import as_file, named, recordings, STANDARD_INPUT, Tell
+from .recording_files import as_file, named, recordings, Tell
 from .subtitles import cues, srt, vtt
 from .text_files import check_folder, OutputError, targets, write
 
@@ -43,7 +44,8 @@ examples:
 Texts go to standard output as UTF-8, or with --output to a file for each recording; progress, and
 what is odd about a recording, go to standard error. The hallucination filter removes segments
 without speech; --everything keeps them and marks them. M4A, WebM and others need PyAV (pip install
-av).
+av),
+bags of ros2 bag need two packages (pip install mcap mcap-ros2-support).
 
 exit code: 0 if every recording was transcribed, 1 if one failed, 2 for wrong arguments, 130 after
 Ctrl-C.
@@ -78,7 +80,7 @@ def read_utterance(path: Path, channel: int, progress: ProgressBar, tell: Tell) 
     name = named(path)
     with as_file(path) as file:
         recording = load_recording(
-            file, channel, name=name if path == STANDARD_INPUT else '', parameter='--channel'
+            file, channel, name=name if file != path else '', parameter='--channel'
         )
     if recording.notices:
         tell(f'{name}: {"; ".join(recording.notices)}')
@@ -328,6 +330,8 @@ class Run:
                 reasons = [''] * len(hypothesis.segments)
         if not hypothesis.text:
             self.tell(f'{named(path)}: no text: {reason}')
+        if is_bag(path):
+            self.tell(f'{named(path)}: {comparison(path, hypothesis.text)}')
         hypothesis = replace(hypothesis, processing_time=time.monotonic() - started)
         return formatted(path, utterance, hypothesis, options.format, reasons, reason)
 

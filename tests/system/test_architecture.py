@@ -65,6 +65,7 @@ LIBRARIES = {
     'whisper/decoding/speculative': {'torch'},
     'whisper/decoding/transformers_generate': {'torch', 'transformers'},
     'ros/microphone_node': {'numpy'},
+    'cli/bags': {'numpy'},  # and mcap, where it is installed
     'cli/calibrate': {'rapidfuzz'},  # and matplotlib, where it is installed
     'cli/progress': {'rich'},
     'cli/listen': {'rich'},
@@ -158,6 +159,8 @@ ROSDEP = {  # the keys of rosdep's python.yaml; the others have none
 }
 WITHOUT_KEY = {
     'av',
+    'mcap',
+    'mcap-ros2-support',
     'matplotlib',  # it has one, but nothing needs it
     'jiwer',
     'pocketsphinx',
