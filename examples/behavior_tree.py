@@ -28,7 +28,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from std_msgs.msg import String
 
-ANSWERS = ['yes', 'yes please', 'no', 'no thank you']
+ANSWERS = ['yes', 'no']
 PERIOD, DISCOVERY = 0.1, 2.0  # s between two ticks; s in which subscribers may be found
 
 

@@ -26,10 +26,12 @@ REQUEST = (
     r'can you|could you|will you|would you|i want you to|i need you to|'
     r"i would like you to|i'd like you to"
 )
-POLITE = re.compile(
+POLITE_BEFORE = re.compile(
     r'^(?:(?:please|now|okay|ok|hey|hi|hello|yes|no|robot|well|so|and|then|just|um|uh|er|'
     rf"let's|you can|kindly|{REQUEST}) )+"
-    r'|(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|for me|again|will you|'
+)
+POLITE_BEHIND = re.compile(
+    r'(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|for me|again|will you|'
     r'would you|could you))+$'
 )
 REQUESTED = re.compile(rf'\b(?:{REQUEST})\b')
@@ -38,12 +40,10 @@ NO_FIRST = re.compile(r'no\s*[,.!;:]', re.IGNORECASE)  # "No, stop!" wants it; "
 
 
 def core(said: str) -> str:
-    """Return a sentence without the polite words around a command."""
-    while True:
-        shorter = POLITE.sub('', said).strip()
-        if shorter == said or not shorter:
-            return said
-        said = shorter
+    """Return a sentence without the polite words around a command; "yes, please" is "yes"."""
+    for polite in (POLITE_BEHIND, POLITE_BEFORE):
+        said = polite.sub('', said).strip() or said
+    return said
 
 
 def forbids(text: str, said: str, command: str, clauses: list[str]) -> bool:

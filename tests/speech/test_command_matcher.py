@@ -234,6 +234,15 @@ def test_the_same_words_in_two_commands_are_no_rivals():
     assert found.command.score > 0.8
 
 
+@pytest.mark.parametrize(
+    ('text', 'command'),
+    [('Yes, please.', 'yes'), ('No, thank you.', 'no'), ('Okay, robot.', 'okay'), ('Yes.', 'yes')],
+)
+def test_an_answer_may_be_polite(text, command):
+    commands = settings(phrases=['yes', 'no', 'okay'])
+    assert match(hypothesis(text), utterance(), commands).command.text == command
+
+
 def test_polite_words_may_belong_to_the_command():
     commands = settings(phrases=['come here now', 'hello robot', 'turn_left'])
     for text in ('Please come here now.', 'Okay, hello robot.', 'Turn left.'):
