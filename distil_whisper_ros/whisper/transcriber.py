@@ -223,7 +223,8 @@ class Transcriber:
                 return
             self._start(lambda step, share: None)
             try:
-                if self.settings.warm_up:
+                # What it switched off before is on again; on a CPU it found nothing to switch off.
+                if self.settings.warm_up and self.device.type != 'cpu':
                     self._test()
             except BaseException:
                 self._unload()
