@@ -19,7 +19,7 @@ from typing import Any
 
 from .memory import return_free_memory
 
-TRIM_PERIOD = 60.0  # s between returns of free memory
+TRIM_PERIOD = 15.0  # s between returns of free memory
 LOOK_PERIOD = 0.5  # s between calls of `on_idle`
 
 

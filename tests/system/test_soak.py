@@ -5,13 +5,13 @@ from soak import soak
 
 
 def test_utterances_leave_nothing_behind():
-    result = soak(utterances=130)
+    result = soak(utterances=90)
     assert result.problems(settled=50) == []
 
 
 def test_utterances_from_the_microphone_leave_nothing_behind():
-    result = soak(utterances=90, source='microphone')
-    assert result.problems(settled=50) == []
+    result = soak(utterances=60, source='microphone')
+    assert result.problems(settled=30) == []
 
 
 def test_reloading_leaves_no_memory_behind():
