@@ -142,6 +142,13 @@ def recognize(transcriber):
     return lambda samples: recognize(samples, transcriber, voice_activity)[0]
 
 
+@pytest.fixture(scope='module')
+def unheard(transcriber):
+    """Return the clips without speech, with what the model alone writes."""
+    wholes = {name: Utterance.whole(samples) for name, samples in no_speech().items()}
+    return {name: (whole, transcriber(whole)) for name, whole in wholes.items()}
+
+
 class TestOnRealSounds:
     """The bar: 0 of 51 clips without speech, and every sentence of people."""
 
@@ -159,12 +166,6 @@ class TestOnRealSounds:
         transcript = recognize(speech()[name][0])
         assert transcript.accepted, transcript.reason
         assert transcript.text
-
-    @pytest.fixture(scope='class')
-    def unheard(self, transcriber):
-        """Return the clips with what the model alone writes."""
-        wholes = {name: Utterance.whole(samples) for name, samples in no_speech().items()}
-        return {name: (whole, transcriber(whole)) for name, whole in wholes.items()}
 
     def test_the_model_alone_hallucinates(self, unheard):
         """Without this, the tests above could pass on a model that is silent by itself."""
