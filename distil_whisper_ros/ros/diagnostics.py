@@ -20,6 +20,8 @@ class Load:
     """Utterances dropped while hands-free, because the model was too slow."""
     redone: int = 0
     """Utterances decoded again with the full audio context, because a short one failed."""
+    searched: int = 0
+    """Utterances in doubt, decoded again by a beam search (model.beam_width 0)."""
     latency: float = 0.0
     """Of the last text, from the end of speech to its publication, in seconds."""
     real_time_factor: float = 0.0
@@ -35,6 +37,7 @@ class Load:
             self.latency = latency
         utterance, hypothesis = transcript.utterance, transcript.hypothesis
         self.redone += hypothesis is not None and hypothesis.redone
+        self.searched += hypothesis is not None and hypothesis.searched
         if utterance is not None and hypothesis is not None and utterance.duration:
             self.real_time_factor = hypothesis.processing_time / utterance.duration
 
@@ -65,6 +68,7 @@ def diagnostics(
             'failed': load.failed,
             'dropped': load.dropped,
             'audio contexts redone': load.redone,
+            'searched by a beam': load.searched,
             'last latency (s)': f'{load.latency:.3f}',
             'last real-time factor': f'{load.real_time_factor:.3f}',
         },

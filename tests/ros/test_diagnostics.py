@@ -18,9 +18,10 @@ def test_what_came_of_requests_is_counted():
     utterance = Utterance.whole(np.zeros(16_000, np.float32))
     segment = Segment('go', 0.0, 1.0, -0.1, 0.0, 1.0)
     again = Segment('go', 0.0, 1.0, -0.1, 0.0, 1.0, redone=True)
+    searched = Segment('go', 0.0, 1.0, -0.1, 0.0, 1.0, searched=True)
     for outcome, segments in (
         (Outcome.TRANSCRIBED, (segment,)),
-        (Outcome.TRANSCRIBED, (segment, again)),
+        (Outcome.TRANSCRIBED, (searched, again)),
         (Outcome.REJECTED, (again,)),
     ):
         hypothesis = Hypothesis(segments, processing_time=0.25)
@@ -32,4 +33,5 @@ def test_what_came_of_requests_is_counted():
     assert values['transcribed'] == '2'
     assert values['rejected'] == values['failed'] == '1'
     assert values['audio contexts redone'] == '2'
+    assert values['searched by a beam'] == '1'
     assert values['last real-time factor'] == '0.250'
