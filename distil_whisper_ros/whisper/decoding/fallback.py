@@ -20,7 +20,7 @@ MIN_LOG_PROBABILITY = -1.0
 MAX_COMPRESSION_RATIO = 2.4
 
 # Chosen on the 156 utterances of benchmarks/latency.py and on recordings of single words; see
-# docs/performance.md.
+# docs/measurements.md.
 BEAM_WIDTH_IN_DOUBT = 5
 DOUBTFUL_PROBABILITY = 0.4  # of a token
 SAME_LENGTH = (0.7, 1.4)  # letters of the text of a beam search, of those of greedy decoding

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 # In nats, for a whole word. With 3 fewer names are right, with 8 texts loop over the hotwords:
-# see "Rare words" in docs/performance.md.
+# see "Rare words" in docs/measurements.md.
 BONUS = 5.0
 
 
