@@ -2,12 +2,14 @@
 
     frame ──► self speech? ──► voice activity ──► near? ──► endpointer ──► utterance buffer
                                               turn watch ──┘     └──► speculation (work ahead)
+                                                                 └──► urgent watch
 
 All of it runs in the listener's thread of `recognizer.py`.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 import time
 from typing import Protocol
 
@@ -20,6 +22,7 @@ from .self_speech import SelfSpeechGate
 from .speculation import Speculation
 from .state import Phase, StateMachine
 from .turn_watch import TurnDetector, TurnWatch
+from .urgent import urgent_command, UrgentCommand, UrgentWatch
 from .utterance_buffer import MARGIN, UtteranceBuffer
 
 RECENT = 0.5  # s: an older frame comes from a recording, for which work ahead saves nothing
@@ -68,6 +71,7 @@ class UtteranceListener:
         self._wants_partial = wants_partial
         self.speculation = speculation(request)
         self._turn = TurnWatch(turn_detector)
+        self._urgent: UrgentCommand | None = None  # that was heard
         self._blocked = 0  # frames in which the robot spoke, in a row
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
@@ -82,14 +86,24 @@ class UtteranceListener:
             settings.utterance, pre_roll, self.request.implicit, self.request.frames_waited
         )
         self._near_speaker = NearSpeaker(settings.utterance.far_voice)
+        self._watch = self._make_watch()
         kept = frame_count(pre_roll) if settings.utterance.endpointing else None
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
+
+    def _make_watch(self) -> UrgentWatch:
+        return UrgentWatch(
+            self.request.settings,
+            lambda *draft: self.speculation.submit_draft(*draft),
+            lambda: self.speculation.idle,
+        )
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits apply before speech."""
         self.request = request
         if self.speaking:
             self.speculation.request = request
+            self._watch.discard()
+            self._watch = self._make_watch()
         else:
             self.speculation.end()
             self.speculation.discard()
@@ -133,10 +147,24 @@ class UtteranceListener:
         self._buffer.push(frame, probability, self.speaking)
         if self.speaking != spoke:
             self._near_speaker = NearSpeaker(self.request.settings.utterance.far_voice)
+            self._watch.discard()
+            self._watch = self._make_watch()
             self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
         if self.speaking and ending is None and recent:
             self._work_ahead()
+        if self._is_urgent(recent):
+            return Ending.COMMAND
         return silence if ending is Ending.SILENCE else ending
+
+    def _is_urgent(self, recent: bool) -> bool:
+        """Return whether the utterance so far is nothing but urgent commands."""
+        if not self.speaking or not recent or not self.request.settings.commands.urgent:
+            return False
+        self._urgent = self._watch.found()
+        if self._urgent is None and self._endpointer.pause >= self.speculation.pause:
+            whole = self.speculation.whole  # at a later pause, as behind a repetition
+            self._urgent = urgent_command(*whole, self.request.settings) if whole else None
+        return self._urgent is not None
 
     def _require_pause(self, recent: bool) -> Ending:
         """Let the endpointer wait for the pause that the evidence requires; return its ending."""
@@ -162,12 +190,25 @@ class UtteranceListener:
         """Return the utterance, and the frames after it with their probabilities."""
         self.speculation.end()
         self._turn.discard()
+        self._watch.discard()
         self.request.frames_waited += self._endpointer.index
+        if self._urgent is not None:
+            utterance = replace(self._urgent.utterance, ending=Ending.COMMAND)
+            self.speculation.adopt(utterance, self._urgent.hypothesis)
+            return utterance, self._behind(utterance)
         if ending is Ending.SELF_SPEECH and not note:
             if self._endpointer.pause < frame_count(MARGIN):
                 note = 'the robot started to speak before the sentence was complete'
         utterance = self._buffer.utterance(self._endpointer, ending, note)
         return utterance, [*self._buffer.rest(self._endpointer), *self._replay]
+
+    def _behind(self, utterance: Utterance) -> list[tuple[Frame, float]]:
+        """Return the frames behind an utterance."""
+        frames = [*self._buffer.rest(None), *self._replay]
+        first = next(
+            index for index, (each, _) in enumerate(frames) if each.time == utterance.time
+        )
+        return frames[first + len(utterance.speech) :]
 
     def _block(self) -> Ending | None:
         """Ignore a frame in which the robot itself speaks."""
@@ -205,6 +246,7 @@ class UtteranceListener:
         speculation.count_frame()
         reads_along = self.request.partial or self._wants_partial()
         pause = self._endpointer.pause
+        self._watch.follow(self._endpointer, self._so_far)
         if settings.endpointing:
             self._turn.follow(pause, self.request.settings, self._heard)
         if pause == speculation.pause and settings.speculative and settings.endpointing:
