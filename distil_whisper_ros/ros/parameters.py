@@ -166,7 +166,7 @@ class Parameters:
         changed: dict[str, Any] = {parameter.name: parameter.value for parameter in parameters}
         if not any(name in changed and name in self._specs for name in COMMANDS):
             return ''
-        values = {
+        values: dict[str, Any] = {
             name.partition('.')[2]: (
                 changed[name] if name in changed else self._node.get_parameter(name).value or []
             )

@@ -14,13 +14,14 @@ All of it runs in the listener's thread of `recognizer.py`.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..core.audio_format import FRAME_DURATION
+from ..core.audio_format import Frame, frame_count, FRAME_DURATION
 from ..core.scheduler import Job, Priority
 from ..core.settings import DecodingSettings, Settings
-from ..core.types import Hypothesis, Utterance
+from ..core.types import Ending, Hypothesis, Utterance
 from .command_matcher import plain, urgent_words
 from .endpointer import Endpointer
 from .hallucination_filter import filtered
+from .utterance_buffer import UtteranceBuffer
 
 PAUSE = 3  # frames of a pause, 0.1 s, at which a draft is made: the end of a word, or a closed "p"
 FIRST = 0.4  # s of speech at which the first draft is made
@@ -29,6 +30,8 @@ WITHIN = 2.5  # s from the beginning of an utterance in which drafts are made
 MORE = 2  # words more than the longest urgent command has, behind which no draft is made
 TOKENS = 16  # of a draft: a longer text is none, or the model repeats itself
 FASTEST = 4.0  # words of a repetition in a second of speech: the model makes more of one word
+PIECE = 3.0  # s of what is heard during robot speech that belong together
+PIECE_SILENCE = 0.3  # s of silence that end such a piece before
 
 Submit = Callable[[Priority, Utterance, DecodingSettings], Job]
 
@@ -123,3 +126,52 @@ class UrgentWatch:
         if self._draft is not None:
             self._draft[1].abort()
             self._draft = None
+
+
+class UrgentEar:
+    """Hears urgent commands while the robot speaks, and drops everything else.
+
+    What is heard then may have no silence, since the microphone hears the robot, too. So it comes
+    in pieces: each one ends at a short silence, or when it is PIECE s long.
+    """
+
+    def __init__(self, settings: Settings, submit: Submit, idle: Callable[[], bool]) -> None:
+        """Take what an UrgentWatch takes."""
+        self._settings, self._submit, self._idle = settings, submit, idle
+        self._piece = replace(
+            settings.utterance, max_duration=PIECE, end_silence=PIECE_SILENCE, min_speech=0.0
+        )
+        self._pre_roll = frame_count(settings.microphone.pre_roll)
+        self._watch = self._last = UrgentWatch(settings, submit, idle)
+        self._begin([])
+
+    def _begin(self, earlier: list[tuple[Frame, float]]) -> None:
+        """Begin a piece; the draft of the last one may still be under way."""
+        self._endpointer = Endpointer(self._piece, self._settings.microphone.pre_roll, True)
+        self._buffer = UtteranceBuffer(self._pre_roll, earlier)
+        self._last.discard()
+        self._last, self._watch = self._watch, UrgentWatch(
+            self._settings, self._submit, self._idle
+        )
+
+    def take(self, frame: Frame, probability: float) -> None:
+        """Take a frame with its probability of speech."""
+        ending = self._endpointer.step(probability)
+        self._buffer.push(frame, probability, self._endpointer.speaking)
+        if ending is not None:
+            # The end of one piece is the pre-roll of the next: it is no beginning of a sentence.
+            self._begin(self._buffer.rest(None))
+        elif self._endpointer.speaking:
+            self._watch.follow(self._endpointer, self._so_far)
+
+    def _so_far(self) -> Utterance:
+        return self._buffer.utterance(self._endpointer, Ending.COMMAND, '')
+
+    def found(self) -> UrgentCommand | None:
+        """Return the urgent command, once a draft that is done is one."""
+        return self._last.found() or self._watch.found()
+
+    def discard(self) -> None:
+        """Abort the drafts that are made."""
+        self._last.discard()
+        self._watch.discard()

@@ -1,5 +1,6 @@
 """Urgent commands act before the turn is over, fed by scripts: which texts, when, and once."""
 
+import threading
 import time
 
 import pytest
@@ -8,7 +9,7 @@ from scripted import build, Notes, Stream, until, with_settings
 from distil_whisper_ros.core.audio_format import FRAME_DURATION
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.settings import DecodingSettings, settings_from
-from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, Utterance
+from distil_whisper_ros.core.types import Ending, Hypothesis, Outcome, Segment, State, Utterance
 from distil_whisper_ros.speech.command_matcher import urgent_words
 from distil_whisper_ros.speech.request import Stage
 from distil_whisper_ros.speech.urgent import urgent_command, WITHIN
@@ -62,7 +63,8 @@ def test_which_utterances_act(words, voiced, log_probability, written):
 
 
 def test_urgent_commands_belong_to_the_commands():
-    assert KNOWN.decoding.wordings == ('go', 'stop', 'emergency halt')
+    known = KNOWN.commands.wordings
+    assert tuple(each.text for each in known) == ('go', 'stop', 'emergency halt')
     with pytest.raises(SettingError, match='commands.urgent has .*whose slot {who} is not known'):
         settings_from({'commands.urgent': ['stop {who}']})
 
@@ -158,3 +160,79 @@ def test_hands_free_a_repetition_is_another_utterance(hear):
     assert {each.text for each in notes.transcripts} == {'Stop!'}
     first, second = (each.utterance for each in notes.transcripts[:2])
     assert second.time > first.speech_end - FRAME_DURATION  # no frame is in both
+
+
+class TestWhileTheRobotSpeaks:
+    def test_an_urgent_command_comes_through_and_nothing_else(self, hear):
+        says = ['I go to the', 'I go', 'Stop!']
+        recognizer, settings, say, notes, drafts = hear(
+            lambda _: says[min(len(drafts), 3) - 1], **URGENT
+        )
+        request = recognizer.record(settings)
+        until(lambda: recognizer._heard is request)
+        recognizer.self_speech.begin('say')
+        say('S' * 12 + '_' * 12)
+        say('S' * 12 + '_' * 12)
+        assert len(drafts) == 2 and not request.future.done()
+        assert notes.states[-1] is State.SELF_SPEECH
+        say('S' * 12 + '_' * 12)
+        transcript = request.result(5)
+        assert transcript.outcome is Outcome.TRANSCRIBED and transcript.text == 'Stop!'
+        assert transcript.utterance.ending is Ending.COMMAND
+        assert transcript.command.text == 'stop'
+        assert State.HEARING not in notes.states
+        assert notes.transcripts == [transcript]
+
+    def test_hands_free_the_state_stays(self, hear):
+        recognizer, settings, say, notes, _ = hear(lambda _: 'Stop!', **URGENT)
+        recognizer.set_hands_free(lambda: settings)
+        until(lambda: State.WAITING in notes.states)
+        recognizer.self_speech.begin('say')
+        say('S' * 12 + '_' * 12)
+        until(lambda: len(notes.transcripts) == 1)
+        assert notes.states[-2:] == [State.WAITING, State.SELF_SPEECH]
+        assert notes.states.count(State.SELF_SPEECH) == 1
+        recognizer.self_speech.end('say', 0.0)
+        time.sleep(0.01)
+        say('_' * 10 + 'S' * 12 + '_' * 12)
+        until(lambda: len(notes.transcripts) == 2)
+        assert State.HEARING in notes.states
+
+    def test_it_is_heard_although_the_robot_is_done_before_the_model(self, hear):
+        go_on = threading.Event()
+
+        def slow(_):
+            go_on.wait(5)
+            return 'Stop!'
+
+        recognizer, settings, say, _, drafts = hear(slow, **URGENT)
+        request = recognizer.record(settings)
+        until(lambda: recognizer._heard is request)
+        recognizer.self_speech.begin('say')
+        say('S' * 12 + '_' * 4)
+        until(lambda: drafts)
+        recognizer.self_speech.end('say', 0.0)
+        time.sleep(0.01)
+        say('_' * 8)
+        go_on.set()
+        time.sleep(0.05)
+        say('_')
+        assert request.result(5).utterance.ending is Ending.COMMAND
+
+    def test_speech_without_an_end_comes_in_pieces(self, hear):
+        recognizer, settings, say, notes, drafts = hear(lambda _: 'I go', **URGENT)
+        request = recognizer.record(settings)
+        until(lambda: recognizer._heard is request)
+        recognizer.self_speech.begin('say')
+        say('S' * 250)
+        assert max(drafts) <= 3.0 and drafts.count(min(drafts)) > 1
+        recognizer.cancel()
+        assert not notes.transcripts and notes.states.count(State.SELF_SPEECH) == 1
+
+    def test_without_urgent_commands_nothing_is_decoded(self, hear):
+        recognizer, settings, say, _, drafts = hear(lambda _: 'Stop!', commands__phrases=['stop'])
+        request = recognizer.record(settings)
+        until(lambda: recognizer._heard is request)
+        recognizer.self_speech.begin('say')
+        say('S' * 20 + '_' * 20)
+        assert not drafts and request.stage is Stage.LISTENING
