@@ -85,17 +85,18 @@ class UrgentWatch:
         if self._over or start is None or end is None:
             return
         heard = (endpointer.index - start) * FRAME_DURATION
-        if heard > WITHIN + PAUSE * FRAME_DURATION:
+        if heard > WITHIN + 2 * PAUSE * FRAME_DURATION:
             return
-        if endpointer.pause == PAUSE and self._covered < end:
+        if endpointer.pause >= PAUSE and self._covered < end:
+            if self._draft is not None:
+                return  # what it tells comes sooner than what another one would
             self._make(Priority.SPECULATIVE, endpointer, so_far())
         elif endpointer.pause == 0 and FIRST <= heard <= WITHIN:
             since = (endpointer.index - self._covered) * FRAME_DURATION
-            if (not self._covered or since >= PERIOD) and self._idle():
+            if (not self._covered or since >= PERIOD) and self._idle() and not self._draft:
                 self._make(Priority.PARTIAL, endpointer, so_far())
 
     def _make(self, priority: Priority, endpointer: Endpointer, utterance: Utterance) -> None:
-        self.discard()
         model = self._settings.decoding
         assert isinstance(model, DecodingSettings)
         draft = replace(

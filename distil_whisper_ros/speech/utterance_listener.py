@@ -164,10 +164,10 @@ class UtteranceListener:
             self._watch.discard()
             self._watch = self._make_watch()
             self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
-        if self.speaking and ending is None and recent:
-            self._work_ahead()
         if self._is_urgent(recent):
             return Ending.COMMAND
+        if self.speaking and ending is None and recent:
+            self._work_ahead()
         return silence if ending is Ending.SILENCE else ending
 
     def _is_urgent(self, recent: bool) -> bool:
@@ -180,7 +180,7 @@ class UtteranceListener:
         if (
             self.speaking
             and self._urgent is None
-            and self._endpointer.pause >= self.speculation.pause
+            and self._endpointer.pause > self.speculation.pause
         ):
             whole = self.speculation.whole  # at a later pause, as behind a repetition
             self._urgent = urgent_command(*whole, self.request.settings) if whole else None
