@@ -30,20 +30,22 @@ class Wording:
 
 
 @lru_cache(maxsize=16)
-def wordings(commands: tuple[str, ...], slots: tuple[str, ...] = ()) -> tuple[Wording, ...]:
+def wordings(
+    commands: tuple[str, ...], slots: tuple[str, ...] = (), name: str = 'commands.phrases'
+) -> tuple[Wording, ...]:
     """Return each wording of each command.
 
     `slots` are lists as in `commands.slots`: "room: kitchen, bathroom". Raises a SettingError for
-    a slot that is not known, and for too many wordings.
+    a slot that is not known, and for too many wordings; `name` is the parameter that it names.
     """
     lists = slot_lists(slots)
     found: list[Wording] = []
     for command in filter(None, commands):
-        choices = [_choices(slot, command, lists) for slot in SLOT.findall(command)]
+        choices = [_choices(slot, command, lists, name) for slot in SLOT.findall(command)]
         rest = SLOT.sub('', command)
         if '{' in rest or '}' in rest:
             raise SettingError(
-                f'commands.phrases has {command!r}, where a brace has no partner: write a slot as '
+                f'{name} has {command!r}, where a brace has no partner: write a slot as '
                 '"{left,right}" or "{number}"'
             )
         count = 1
@@ -51,14 +53,14 @@ def wordings(commands: tuple[str, ...], slots: tuple[str, ...] = ()) -> tuple[Wo
             count *= len(each)
         if len(found) + count > MAX_WORDINGS:
             raise SettingError(
-                f'commands.phrases has more than {MAX_WORDINGS} wordings, with {command!r} alone '
+                f'{name} has more than {MAX_WORDINGS} wordings, with {command!r} alone '
                 f'{count}: use fewer slots'
             )
         for values in product(*choices):
             text = _filled(command, values)
             if not any(map(str.isalnum, text)) or len(text) > LONGEST:
                 raise SettingError(
-                    f'commands.phrases has {text[:40]!r}, but must have words, and at most '
+                    f'{name} has {text[:40]!r}, but must have words, and at most '
                     f'{LONGEST} letters in a command'
                 )
             found.append(Wording(text, command, values))
@@ -84,7 +86,9 @@ def slot_lists(slots: Iterable[str]) -> dict[str, list[str]]:
     return lists
 
 
-def _choices(slot: str, command: str, lists: dict[str, list[str]]) -> Sequence[str]:
+def _choices(
+    slot: str, command: str, lists: dict[str, list[str]], parameter: str
+) -> Sequence[str]:
     name = slot.strip()
     if name in lists:
         return lists[name]
@@ -94,7 +98,7 @@ def _choices(slot: str, command: str, lists: dict[str, list[str]]) -> Sequence[s
     if len(choices) < 2:
         known = ', '.join(['number', *lists])
         raise SettingError(
-            f'commands.phrases has {command!r}, whose slot {{{slot}}} is not known: it must be '
+            f'{parameter} has {command!r}, whose slot {{{slot}}} is not known: it must be '
             f'one of {known} (commands.slots adds lists), or a choice as {{left,right}}'
         )
     return choices

@@ -11,7 +11,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
-from .command_grammar import wordings
+from .command_grammar import Wording, wordings
 from .errors import SettingError
 from .parameter_spec import (
     model_parameter,
@@ -144,6 +144,9 @@ class DecodingSettings(ModelSettings):
 
     wordings: tuple[str, ...] = ()
     """Wordings of the commands that the audio is compared with."""
+    draft: bool = False
+    """Whether the text is wanted soon, and only if it is short: less silence is encoded behind the
+    speech, and nothing is decoded twice."""
 
 
 @dataclass(frozen=True)
@@ -377,6 +380,11 @@ class CommandSettings(ParameterGroup):
         'Commands that the robot knows. They may have slots: "turn {left,right} {number} '
         'degrees", "go to the {room}".',
     )
+    urgent: list[str] = parameter(
+        [],
+        'Commands that act before the speaker is done, and while the robot speaks, as "stop". '
+        'They belong to the commands, too.',
+    )
     min_score: float = parameter(
         0.5, 'Minimum probability that the command was said.', low=0.0, high=1.0
     )
@@ -385,6 +393,18 @@ class CommandSettings(ParameterGroup):
         'Whether a command counts that is a part of a longer sentence, as "I am tired, stop". '
         'Never one that is negated, asked or reported.',
     )
+
+    @property
+    def wordings(self) -> tuple[Wording, ...]:
+        """Each wording of each command; raise a SettingError for one that cannot be read."""
+        more = tuple(each for each in self.urgent if each not in self.phrases)
+        _ = self.urgent_wordings  # an error names its own parameter
+        return wordings((*self.phrases, *more), (*self.slots,))
+
+    @property
+    def urgent_wordings(self) -> tuple[Wording, ...]:
+        """Each wording of each urgent command; raise a SettingError as `wordings`."""
+        return wordings((*self.urgent,), (*self.slots,), 'commands.urgent')
 
 
 @dataclass(frozen=True)
@@ -430,7 +450,7 @@ class Settings:
     @property
     def decoding(self) -> ModelSettings:
         """The settings of the model with the commands; raise a SettingError for a wrong one."""
-        known = wordings((*self.commands.phrases,), (*self.commands.slots,))
+        known = self.commands.wordings
         if not known:
             return self.model
         model = {each.name: getattr(self.model, each.name) for each in fields(self.model)}

@@ -14,16 +14,22 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from ..core.command_grammar import wordings
 from ..core.errors import SettingError
 from ..core.parameter_spec import ParameterSpec, TakesEffect
-from ..core.settings import parameter_specs, RENAMED, Settings, settings_from, unknown
+from ..core.settings import (
+    CommandSettings,
+    parameter_specs,
+    RENAMED,
+    Settings,
+    settings_from,
+    unknown,
+)
 from .log import printable
 
 # Set by rclpy and by the ROS launch system.
 NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
-COMMANDS = 'commands.phrases', 'commands.slots'  # they must fit each other
+COMMANDS = 'commands.phrases', 'commands.slots', 'commands.urgent'  # they must fit each other
 NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
@@ -160,12 +166,14 @@ class Parameters:
         changed: dict[str, Any] = {parameter.name: parameter.value for parameter in parameters}
         if not any(name in changed and name in self._specs for name in COMMANDS):
             return ''
-        phrases, slots = (
-            changed[name] if name in changed else self._node.get_parameter(name).value or []
+        values: dict[str, Any] = {
+            name.partition('.')[2]: (
+                changed[name] if name in changed else self._node.get_parameter(name).value or []
+            )
             for name in COMMANDS
-        )
+        }
         try:
-            wordings((*phrases,), (*slots,))
+            _ = CommandSettings(**values).wordings
         except SettingError as error:
             return str(error)
         return ''

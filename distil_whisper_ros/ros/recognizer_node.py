@@ -191,9 +191,7 @@ class SpeechRecognizer(ManagedNode):
         # Nothing leaves the machine of somebody who has the model already, for turn detection
         # neither.
         offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
-        transcriber = Transcriber(
-            settings.model, self._on_progress, self._warn, self._on_resting
-        )
+        transcriber = Transcriber(settings.model, self._on_progress, self._warn, self._on_resting)
         scheduler = Scheduler(self._on_late_failure, on_idle=self._on_idle)
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure

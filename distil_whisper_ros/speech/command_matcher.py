@@ -15,7 +15,7 @@ import unicodedata
 
 from rapidfuzz.distance import Indel
 
-from ..core.command_grammar import MAX_WORDINGS, Wording, wordings
+from ..core.command_grammar import MAX_WORDINGS, Wording
 from ..core.settings import CommandSettings
 from ..core.spelling import NUMBER_WORDS, spell
 from ..core.types import Command, Hypothesis, Utterance
@@ -84,10 +84,10 @@ def match(
 
     `trusted` tells whether the free text was said; if not, it shows no command.
     """
-    known = wordings((*settings.phrases,), (*settings.slots,))
+    known = settings.wordings
     if not known:
         return CommandMatch()
-    said, times = _once(plain(hypothesis.text))
+    said, times = urgent_words(hypothesis.text, settings) or _once(plain(hypothesis.text))
     by_sound = _by_sound(hypothesis.phrases, said, utterance, known, times)
     by_text = []
     if trusted:
@@ -115,6 +115,25 @@ def _once(said: str) -> tuple[str, int]:
         if not rest and spoken == spoken[:length] * times:
             return ' '.join(spoken[:length]), times
     return said, 1
+
+
+def urgent_words(text: str, settings: CommandSettings) -> tuple[str, int] | None:
+    """Return "stop" and 3 for "Stop! Stop! Halt!": the first urgent command, and how many.
+
+    Returns None for a text with any other word.
+    """
+    known = {tuple(plain(each.text).split()) for each in settings.urgent_wordings}
+    longest_first = sorted(known, key=lambda words: -len(words))
+    spoken = plain(text).split()
+    found: list[tuple[str, ...]] = []
+    while spoken:
+        fits = (each for each in longest_first if each == tuple(spoken[: len(each)]))
+        command = next(fits, None)
+        if command is None:
+            return None
+        found.append(command)
+        spoken = spoken[len(command) :]
+    return (' '.join(found[0]), len(found)) if found else None
 
 
 def _by_sound(

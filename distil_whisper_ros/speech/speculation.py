@@ -58,14 +58,21 @@ class Speculation:
         self._show_when_done(job, utterance, self._agreement.settle)
 
     @property
-    def hypothesis(self) -> Hypothesis | None:
-        """The text up to the pause that lasts, once it is known; None if nobody said it."""
+    def whole(self) -> tuple[Utterance, Hypothesis] | None:
+        """The utterance up to the pause that lasts and its text, once that is known."""
         if self._whole is None:
             return None
         utterance, _, job = self._whole
         if not job.future.done() or job.future.exception() is not None:
             return None
-        hypothesis = job.future.result()
+        return utterance, job.future.result()
+
+    @property
+    def hypothesis(self) -> Hypothesis | None:
+        """The text up to the pause that lasts, once it is known; None if nobody said it."""
+        if self.whole is None:
+            return None
+        utterance, hypothesis = self.whole
         rejected = rejection(hypothesis, utterance, self.request.settings.hallucination_filter)
         return None if rejected else hypothesis
 
@@ -84,6 +91,24 @@ class Speculation:
         model = replace(self.request.settings.model, word_timestamps=False)
         self._partial = self._submit(Priority.PARTIAL, utterance, model)
         self._show_when_done(self._partial, utterance, self._agreement.push)
+
+    def submit_draft(
+        self, priority: Priority, utterance: Utterance, settings: ModelSettings
+    ) -> Job:
+        """Start to make a draft of an utterance that may be an urgent command."""
+        return self._submit(priority, utterance, settings)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the model has nothing to do."""
+        return self._scheduler.idle
+
+    def adopt(self, utterance: Utterance, hypothesis: Hypothesis) -> None:
+        """Take a text that is known already as that of the utterance."""
+        self.discard()
+        job = Job(Priority.FINAL, lambda context: hypothesis)
+        job.finish(hypothesis)
+        self._whole = utterance, self.request.settings.decoding, job
 
     def discard(self) -> None:
         """Abort the transcription of a pause after which the speaker went on."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ..core.audio_format import frame_count, Samples
-from ..core.command_grammar import wordings
 from ..core.scheduler import Job
 from ..core.settings import Settings
 from ..core.types import Ending, Hypothesis
@@ -74,7 +73,6 @@ class TurnWatch:
             return None
         if hypothesis is not self._hypothesis:
             self._hypothesis = hypothesis
-            commands = settings.commands
-            known = wordings((*commands.phrases,), (*commands.slots,))
+            known = settings.commands.wordings
             self._text = text_evidence(hypothesis, [each.text for each in known])
         return self._text

@@ -2,16 +2,20 @@
 
     frame ──► self speech? ──► voice activity ──► near? ──► endpointer ──► utterance buffer
                                               turn watch ──┘     └──► speculation (work ahead)
+                                                                 └──► urgent watch
 
 All of it runs in the listener's thread of `recognizer.py`.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 import time
 from typing import Protocol
 
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION, Samples
+from ..core.scheduler import Job, Priority
+from ..core.settings import ModelSettings
 from ..core.types import Ending, Utterance
 from .endpointer import Endpointer
 from .near_speaker import NearSpeaker
@@ -20,6 +24,7 @@ from .self_speech import SelfSpeechGate
 from .speculation import Speculation
 from .state import Phase, StateMachine
 from .turn_watch import TurnDetector, TurnWatch
+from .urgent import urgent_command, UrgentCommand, UrgentEar, UrgentWatch
 from .utterance_buffer import MARGIN, UtteranceBuffer
 
 RECENT = 0.5  # s: an older frame comes from a recording, for which work ahead saves nothing
@@ -68,12 +73,16 @@ class UtteranceListener:
         self._wants_partial = wants_partial
         self.speculation = speculation(request)
         self._turn = TurnWatch(turn_detector)
+        self._urgent: UrgentCommand | None = None  # that was heard
+        self._ear: UrgentEar | None = None  # that hears them while the robot speaks
         self._blocked = 0  # frames in which the robot spoke, in a row
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
         self._replay = deque(earlier)
         self._restart()
-        machine.update(phase=Phase.WAITING, self_speech='')
+        goes_on = self._hears_through and not earlier and gate.covers(time.monotonic())
+        self._blocked = int(goes_on)
+        machine.update(phase=Phase.WAITING, self_speech=gate.reason if goes_on else '')
 
     def _restart(self) -> None:
         settings = self.request.settings
@@ -82,14 +91,33 @@ class UtteranceListener:
             settings.utterance, pre_roll, self.request.implicit, self.request.frames_waited
         )
         self._near_speaker = NearSpeaker(settings.utterance.far_voice)
+        self._watch = self._make_watch()
         kept = frame_count(pre_roll) if settings.utterance.endpointing else None
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
+
+    def _make_watch(self) -> UrgentWatch:
+        return UrgentWatch(self.request.settings, self._submit_draft, self._is_idle)
+
+    def _submit_draft(
+        self, priority: Priority, utterance: Utterance, settings: ModelSettings
+    ) -> Job:
+        return self.speculation.submit_draft(priority, utterance, settings)
+
+    def _is_idle(self) -> bool:
+        return self.speculation.idle
+
+    @property
+    def _hears_through(self) -> bool:
+        """Whether urgent commands are heard while the robot speaks."""
+        return bool(self.request.settings.commands.urgent)
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits apply before speech."""
         self.request = request
         if self.speaking:
             self.speculation.request = request
+            self._watch.discard()
+            self._watch = self._make_watch()
         else:
             self.speculation.end()
             self.speculation.discard()
@@ -120,11 +148,11 @@ class UtteranceListener:
         `probability` of speech is given for a frame that voice activity has seen already.
         """
         if self._gate.covers(frame.time):
-            return self._block()
+            return self._block() or self._hear_through(frame, probability)
         if probability is None:
             probability = self._voice_activity(frame.samples)
         if self._blocked and not self._quiet_again(probability):
-            return self._give_up_waiting()
+            return self._hear_through(frame, probability) or self._give_up_waiting()
         spoke, silence = self.speaking, Ending.SILENCE
         recent = time.monotonic() - frame.time < RECENT
         if spoke:
@@ -133,10 +161,30 @@ class UtteranceListener:
         self._buffer.push(frame, probability, self.speaking)
         if self.speaking != spoke:
             self._near_speaker = NearSpeaker(self.request.settings.utterance.far_voice)
+            self._watch.discard()
+            self._watch = self._make_watch()
             self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
+        if self._is_urgent(recent):
+            return Ending.COMMAND
         if self.speaking and ending is None and recent:
             self._work_ahead()
         return silence if ending is Ending.SILENCE else ending
+
+    def _is_urgent(self, recent: bool) -> bool:
+        """Return whether the utterance so far is nothing but urgent commands."""
+        if not self._hears_through or not recent:
+            return False
+        self._urgent = self._ear.found() if self._ear is not None else None
+        if self.speaking and self._urgent is None:
+            self._urgent = self._watch.found()
+        if (
+            self.speaking
+            and self._urgent is None
+            and self._endpointer.pause > self.speculation.pause
+        ):
+            whole = self.speculation.whole  # at a later pause, as behind a repetition
+            self._urgent = urgent_command(*whole, self.request.settings) if whole else None
+        return self._urgent is not None
 
     def _require_pause(self, recent: bool) -> Ending:
         """Let the endpointer wait for the pause that the evidence requires; return its ending."""
@@ -162,12 +210,27 @@ class UtteranceListener:
         """Return the utterance, and the frames after it with their probabilities."""
         self.speculation.end()
         self._turn.discard()
+        self._watch.discard()
+        if self._ear is not None:
+            self._ear.discard()
         self.request.frames_waited += self._endpointer.index
+        if self._urgent is not None:
+            utterance = replace(self._urgent.utterance, ending=Ending.COMMAND)
+            self.speculation.adopt(utterance, self._urgent.hypothesis)
+            return utterance, self._behind(utterance)
         if ending is Ending.SELF_SPEECH and not note:
             if self._endpointer.pause < frame_count(MARGIN):
                 note = 'the robot started to speak before the sentence was complete'
         utterance = self._buffer.utterance(self._endpointer, ending, note)
         return utterance, [*self._buffer.rest(self._endpointer), *self._replay]
+
+    def _behind(self, utterance: Utterance) -> list[tuple[Frame, float]]:
+        """Return the frames behind an utterance."""
+        frames = [*self._buffer.rest(None), *self._replay]
+        for index, (each, _) in enumerate(frames):
+            if each.time == utterance.time:
+                return frames[index + len(utterance.speech) :]
+        return [*self._replay]  # it was heard while the robot spoke
 
     def _block(self) -> Ending | None:
         """Ignore a frame in which the robot itself speaks."""
@@ -175,15 +238,31 @@ class UtteranceListener:
             return Ending.SELF_SPEECH
         if not self._blocked:
             self._machine.update(self_speech=self._gate.reason)
+            if self._ear is not None:
+                self._ear.discard()
+                self._ear = None  # it heard what the robot said before
         self._blocked += 1
         self._pre_roll, self._quiet, self._unsettled = [], 0, 0
         self._restart()  # the time to start to speak counts from the end of the robot's speech
         too_long = self._blocked * FRAME_DURATION > LONGEST_SELF_SPEECH
         return Ending.SELF_SPEECH if too_long and not self.request.implicit else None
 
+    def _hear_through(self, frame: Frame, probability: float | None) -> Ending | None:
+        """Listen for an urgent command while the robot speaks; drop everything else."""
+        if not self._hears_through or time.monotonic() - frame.time > RECENT:
+            return None
+        if self._ear is None:
+            settings = self.request.settings
+            self._ear = UrgentEar(settings, self._submit_draft, self._is_idle)
+        if probability is None:
+            probability = self._voice_activity(frame.samples)
+        self._ear.take(frame, probability)
+        self._urgent = self._ear.found()
+        return None if self._urgent is None else Ending.COMMAND
+
     def _quiet_again(self, probability: float) -> bool:
         """Return whether an utterance may start: not within one that began during robot speech."""
-        if self._quiet == 0:
+        if self._quiet == 0 and self._ear is None:
             self._voice_activity.reset()
         spoken = probability >= self.request.settings.utterance.vad_threshold
         self._quiet = 1 if spoken else self._quiet + 1
@@ -205,6 +284,7 @@ class UtteranceListener:
         speculation.count_frame()
         reads_along = self.request.partial or self._wants_partial()
         pause = self._endpointer.pause
+        self._watch.follow(self._endpointer, self._so_far)
         if settings.endpointing:
             self._turn.follow(pause, self.request.settings, self._heard)
         if pause == speculation.pause and settings.speculative and settings.endpointing:

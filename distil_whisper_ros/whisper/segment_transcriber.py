@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..core.audio_format import SAMPLE_RATE
+from ..core.settings import DecodingSettings
 from ..core.types import Segment
 from .audio_context import audio_context, context_margin, FULL_CONTEXT
 from .clip import Clip
@@ -23,6 +24,7 @@ from .word_timestamps import said
 
 MIN_PROGRESS = 1.0  # s that a full decoder must have transcribed, to go on behind them
 SHORTEST_HALF = 2.0  # s of speech that each half has, where a clip lacks words
+DRAFT_MARGIN = 5.0  # s of silence behind a draft; with less, tiny repeats single words
 LOOK_BACK = 3.0  # s before the last word of a full decoder, in which the cut is made at a pause
 
 
@@ -42,6 +44,9 @@ class SegmentTranscriber:
         """
         longest = max(len(clip.samples) for clip in clips)
         margin = context_margin(call.settings.audio_context_margin, self.decoder.whisper.d_model)
+        draft = isinstance(call.settings, DecodingSettings) and call.settings.draft
+        if draft:
+            margin = min(margin, DRAFT_MARGIN)
         size = self.decoder.whisper.audio_context(audio_context(longest, margin))
         languages = [''] * len(clips)
         results = self.decoder.decode(clips, languages, before, size, call)
@@ -50,6 +55,8 @@ class SegmentTranscriber:
                 self.decoder.segment(result, clip, language, call.settings)
                 for result, clip, language in zip(results, clips, languages)
             ]
+        if draft:
+            return [[segment] for segment in segments]
         if size < FULL_CONTEXT:
             failed = [
                 index

@@ -122,6 +122,7 @@ def test_a_list_is_a_list_of_texts_for_tools(idle):
     names = [
         'commands.phrases',
         'commands.slots',
+        'commands.urgent',
         'model.hotwords',
         'self_speech.topics',
         'self_speech.actions',
