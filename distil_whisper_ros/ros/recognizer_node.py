@@ -191,9 +191,7 @@ class SpeechRecognizer(ManagedNode):
         # Nothing leaves the machine of somebody who has the model already, for turn detection
         # neither.
         offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
-        transcriber = Transcriber(
-            settings.model, self._on_progress, self._warn, self._on_resting
-        )
+        transcriber = Transcriber(settings.model, self._on_progress, self._warn, self._on_resting)
         scheduler = Scheduler(self._on_late_failure, on_idle=self._on_idle)
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
@@ -473,7 +471,8 @@ class SpeechRecognizer(ManagedNode):
     def _on_state(self, state: State, detail: str, facts: Facts) -> None:
         """Publish a new state."""
         progress = self._progress if state is State.LOADING else float('nan')
-        self._outputs.publish_state(state, detail, facts.hands_free, progress)
+        attentive = facts.attentive
+        self._outputs.publish_state(state, detail, facts.hands_free, progress, attentive)
         asked = state is State.WAITING and not facts.hands_free
         configured = self._configured
         if facts.resting and configured is not None and (asked or state is State.HEARING):

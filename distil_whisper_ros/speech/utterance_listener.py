@@ -8,6 +8,7 @@ All of it runs in the listener's thread of `recognizer.py`.
 
 from collections import deque
 from collections.abc import Callable, Sequence
+import math
 import time
 from typing import Protocol
 
@@ -69,6 +70,7 @@ class UtteranceListener:
         self.speculation = speculation(request)
         self._turn = TurnWatch(turn_detector)
         self._blocked = 0  # frames in which the robot spoke, in a row
+        self._speech_start = math.inf
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
         self._replay = deque(earlier)
@@ -102,6 +104,11 @@ class UtteranceListener:
         """Whether speech started and the utterance is not complete."""
         return self._endpointer.speaking
 
+    @property
+    def speech_start(self) -> float:
+        """When speech started, in seconds of time.monotonic(); infinity before it did."""
+        return self._speech_start if self.speaking else math.inf
+
     def forget_earlier(self) -> None:
         """Forget the frames behind the last utterance: the audio was interrupted since."""
         self._replay.clear()
@@ -132,6 +139,7 @@ class UtteranceListener:
         ending = self._endpointer.step(self._near(frame.samples, probability))
         self._buffer.push(frame, probability, self.speaking)
         if self.speaking != spoke:
+            self._speech_start = self._so_far().speech_start
             self._near_speaker = NearSpeaker(self.request.settings.utterance.far_voice)
             self._machine.update(phase=Phase.HEARING if self.speaking else Phase.WAITING)
         if self.speaking and ending is None and recent:
