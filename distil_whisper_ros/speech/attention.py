@@ -132,6 +132,11 @@ class Attention:
         first, last = self._window
         return begin <= last and end > first
 
+    def expects(self, utterance: Utterance) -> bool:
+        """Return whether an utterance began in the window, so that it hardly has a name."""
+        first, last = self._window
+        return first < utterance.speech_start <= last
+
     def hears(self, utterance: Utterance, phrases: Sequence[str]) -> bool:
         """Return whether an utterance needs none of the phrases, if there are any."""
         return not phrases or self.covers(utterance.speech_start, utterance.speech_end)

@@ -294,6 +294,12 @@ class Recognizer:
         """Whether every utterance is heard."""
         return self._mode.continuous
 
+    def wake(self, settings: Settings) -> None:
+        """Need no name for a while, hands-free: somebody called the robot in another way."""
+        if settings.hands_free.wake_phrases:
+            now = time.monotonic()
+            self._open_window(now, now + settings.hands_free.attention)
+
     def set_muted(self, muted: bool) -> None:
         """Close the source, or open it again; raise an AudioError if it refuses.
 
@@ -620,7 +626,9 @@ class Recognizer:
             ahead.discard()
             self._finish(request, self._unheard(request, utterance))
             return
-        model = request.decoding
+        model = request.settings.decoding
+        if not self._attention.expects(utterance):
+            model = request.with_names(model)
         job = ahead.take(utterance, model) or self._scheduler.submit(
             Priority.FINAL, lambda context: self._transcribe(utterance, model, context)
         )

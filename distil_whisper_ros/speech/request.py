@@ -56,13 +56,11 @@ class Request:
         """The phrases of which its text must begin with one; none if it needs no name."""
         return self.settings.hands_free.wake_phrases if self.implicit else []
 
-    @property
-    def decoding(self) -> ModelSettings:
-        """The settings of the model; the prompt has the name, as at the begin of a sentence.
+    def with_names(self, model: ModelSettings) -> ModelSettings:
+        """Return settings with the names in the prompt, as at the begin of a sentence.
 
         As hotwords, which end with a period, the names made a small model end its text there.
         """
-        model = self.settings.decoding
         names = ' '.join(f'{each[:1].upper()}{each[1:]},' for each in self.wake_phrases)
         return replace(model, prompt=f'{model.prompt} {names}'.strip()) if names else model
 

@@ -56,7 +56,7 @@ class Speculation:
     def transcribe_all(self, utterance: Utterance) -> None:
         """Start to transcribe an utterance that may be complete."""
         self.discard()
-        model = self.request.decoding
+        model = self._named(self.request.settings.decoding, utterance)
         job = self._submit(Priority.SPECULATIVE, utterance, model)
         self._whole = (utterance, model, job)
         self._show_when_done(job, utterance, self._agreement.settle)
@@ -88,10 +88,15 @@ class Speculation:
     def transcribe_partial(self, utterance: Utterance) -> None:
         """Start to transcribe an utterance that goes on."""
         self._frames_since_partial = 0
-        settings, prompt = self.request.settings.model, self.request.decoding.prompt
-        model = replace(settings, prompt=prompt, word_timestamps=False)
+        model = self._named(self.request.settings.model, utterance)
+        model = replace(model, word_timestamps=False)
         self._partial = self._submit(Priority.PARTIAL, utterance, model)
         self._show_when_done(self._partial, utterance, self._agreement.push)
+
+    def _named(self, model: ModelSettings, utterance: Utterance) -> ModelSettings:
+        """Return settings with the names in the prompt, if the utterance needs one."""
+        expected = self._attention.expects(utterance)
+        return model if expected else self.request.with_names(model)
 
     def discard(self) -> None:
         """Abort the transcription of a pause after which the speaker went on."""

@@ -233,3 +233,20 @@ def test_partial_text_is_that_behind_the_name(robot):
     until(lambda: before.future.done())
     assert heard.notes.partial[0].startswith('Go')
     assert not any('robot' in text.lower() for text in heard.notes.partial)
+
+
+def test_a_wake_word_opens_the_window(robot):
+    heard = robot()
+    heard.recognizer.wake(heard.settings)
+    assert heard.attentive
+    heard.say('Stop.')
+    assert heard.texts_published == ['Stop.']
+
+
+@pytest.mark.parametrize('more', [{'hands_free__wake_phrases': []}, {}])
+def test_a_wake_word_without_a_name_or_hands_free_does_nothing(robot, more):
+    heard = robot(**more)
+    if not more:
+        heard.recognizer.set_hands_free(None)
+    heard.recognizer.wake(heard.settings)
+    assert not heard.attentive

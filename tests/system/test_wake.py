@@ -4,6 +4,7 @@ from distil_whisper_msgs.msg import Transcript
 import numpy as np
 import pytest
 from robot import goforward, robot, spoken, wait_for
+from std_msgs.msg import Empty
 
 SENTENCE = 'Go forward 10 meters.'
 
@@ -48,11 +49,11 @@ def test_what_has_no_name_is_not_published(client, room):
 
 def test_a_sentence_behind_the_name(client, room):
     partials = client.read_along()
-    room.say(np.concatenate([trimmed(0.5 * spoken('Hey robot')), trimmed(goforward())]))
+    room.say(np.concatenate([trimmed(0.5 * spoken('Hey robot', 'en-us')), trimmed(goforward())]))
     wait_for(lambda: client.texts and client.transcripts, 20, 'the text')
-    assert client.texts == [SENTENCE]
+    assert [text.rstrip('.') for text in client.texts] == ['Go forward 10 meters']
     transcript = client.transcripts[-1]
-    assert transcript.text == SENTENCE
+    assert transcript.text == client.texts[0]
     assert 'robot' in transcript.raw_text.lower()
     assert client.states[-1].attentive
     assert all(text.startswith('Go') for text in partials)
@@ -60,8 +61,11 @@ def test_a_sentence_behind_the_name(client, room):
 
 
 def test_the_name_alone_and_then_a_sentence(client, room):
-    room.say(0.5 * spoken('Hey robot.'), wait=False)
-    wait_for(lambda: client.states[-1].attentive, 20, 'the window')
+    room.say(0.5 * spoken('Hey robot.', 'en-us'), wait=False)
+    wait_for(lambda: client.transcripts, 20, 'the transcript')
+    (transcript,) = client.transcripts
+    assert transcript.outcome == Transcript.OUTCOME_NO_SPEECH, (transcript.text, transcript.reason)
+    wait_for(lambda: client.states[-1].attentive, 5, 'the window')
     assert client.texts == []
     room.say(goforward(), wait=False)
     wait_for(lambda: client.texts, 20, 'the text')
@@ -74,3 +78,13 @@ def test_a_request_needs_no_name(client, room):
     wait_for(future.done, 30, 'the reply')
     assert future.result().message == SENTENCE
     assert not client.states[-1].attentive
+
+
+def test_a_wake_word_model_opens_the_window(client, room):
+    wake = client.node.create_publisher(Empty, 'speech/wake', 10)
+    wait_for(lambda: wake.get_subscription_count() == 1, 10, 'the subscription')
+    wake.publish(Empty())
+    wait_for(lambda: client.states[-1].attentive, 5, 'the window')
+    room.say(goforward(), wait=False)
+    wait_for(lambda: client.texts, 20, 'the text')
+    assert client.texts == [SENTENCE]
