@@ -24,6 +24,21 @@ from .parameter_spec import (
     Value,
 )
 from .replacements import check_rule
+from .scripts import is_dense
+
+LEAST_LETTERS, LONGEST_PHRASE = 3, 50  # of a wake phrase
+
+
+def check_wake_phrase(text: str) -> None:
+    """Raise a SettingError for a text that nobody can call a robot by."""
+    letters = sum(each.isalnum() for each in text)
+    # A character of Chinese or Japanese is as long as a syllable.
+    least = 2 if any(is_dense(each) for each in text) else LEAST_LETTERS
+    if text and not (least <= letters and len(text) <= LONGEST_PHRASE):
+        raise SettingError(
+            f'hands_free.wake_phrases has {text[:LONGEST_PHRASE]!r}, which is not a name of '
+            f'{LEAST_LETTERS} to {LONGEST_PHRASE} letters: write it as "hey robot"'
+        )
 
 
 @dataclass(frozen=True)
@@ -330,6 +345,23 @@ class HandsFreeSettings(ParameterGroup):
         8, 'Maximum number of utterances that wait for their transcription. Above it the oldest '
         'one is dropped.', low=1, high=100,
     )  # fmt: skip
+    wake_phrases: list[str] = parameter(
+        [],
+        'Names of the robot, as "hey robot": only what begins with one of them is published. '
+        'Empty, the default, publishes every utterance. Requests need no name.',
+        forbidden='<|',
+        check_text=check_wake_phrase,
+    )
+    attention: float = parameter(
+        8.0, 'Time after the name, and after each sentence for the robot, in which the next '
+        'sentence needs no name.',
+        low=0.0, high=600.0, unit='s',
+    )  # fmt: skip
+    publish_unaddressed: bool = parameter(
+        False,
+        'Publish on speech/transcript also what is not for the robot, with the outcome '
+        'NOT_ADDRESSED. Never on speech/text.',
+    )
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Outcome(IntEnum):
     MICROPHONE_LOST = 6
     FAILED = 7
     SELF_SPEECH = 8
+    NOT_ADDRESSED = 9
 
 
 class Ending(IntEnum):

@@ -48,6 +48,7 @@ def state_message(
     now: Time,
     progress: float = math.nan,
     hands_free: bool = False,
+    attentive: bool = False,
 ) -> RecognizerState:
     """Return a RecognizerState."""
     return RecognizerState(
@@ -57,6 +58,7 @@ def state_message(
         detail=detail,
         progress=progress,
         hands_free=hands_free,
+        attentive=attentive,
     )
 
 

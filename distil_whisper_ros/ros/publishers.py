@@ -40,12 +40,17 @@ class Publishers:
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def publish_state(
-        self, state: State, detail: str, hands_free: bool, progress: float = float('nan')
+        self,
+        state: State,
+        detail: str,
+        hands_free: bool,
+        progress: float = float('nan'),
+        attentive: bool = False,
     ) -> None:
         """Publish a state."""
         now = self._node.get_clock().now().to_msg()
         text = printable(detail, DETAIL_LIMIT)
-        self._states.publish(state_message(state, text, now, progress, hands_free))
+        self._states.publish(state_message(state, text, now, progress, hands_free, attentive))
 
     def log_progress(self, step: str, share: float) -> None:
         """Log a step of loading; one step at most every 2 s."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import TransitionCallbackReturn
+from std_msgs.msg import Empty
 
 from ..audio.source import AudioSource
 from ..core.errors import DeviceError, HubUnreachableError, InactiveError, SpeechError
@@ -120,6 +121,7 @@ class SpeechRecognizer(ManagedNode):
         self._machine = StateMachine(self._on_state, self.on_failure)
         self._listen_action = ListenAction(self, self, lambda: self._machine.state)
         Services(self, self)
+        self.create_subscription(Empty, 'speech/wake', self._on_wake, 10)
         # A value that is neither true nor false may be meant as true.
         self._muted = bool(self._value('mute.at_start')) or (
             'mute.at_start' in self._declared.replaced
@@ -441,6 +443,15 @@ class SpeechRecognizer(ManagedNode):
             return 'the microphone is open'
         return 'the microphone opens when the node is activated'
 
+    def _on_wake(self, _message: Empty) -> None:
+        """Need no name for a while: a wake word model heard one."""
+        active = self._active
+        if active is not None:
+            try:
+                active.recognizer.wake(self._declared.settings)
+            except Exception as error:  # or the executor ends
+                log_failure(self, error)
+
     def transcript_message(self, transcript: Transcript, time_of: TimeOf | None = None) -> Any:
         """Return a transcript as a message; without `time_of`, its times are monotonic."""
         model, device = self._model()
@@ -471,7 +482,8 @@ class SpeechRecognizer(ManagedNode):
     def _on_state(self, state: State, detail: str, facts: Facts) -> None:
         """Publish a new state."""
         progress = self._progress if state is State.LOADING else float('nan')
-        self._outputs.publish_state(state, detail, facts.hands_free, progress)
+        attentive = facts.attentive
+        self._outputs.publish_state(state, detail, facts.hands_free, progress, attentive)
         asked = state is State.WAITING and not facts.hands_free
         configured = self._configured
         if facts.resting and configured is not None and (asked or state is State.HEARING):

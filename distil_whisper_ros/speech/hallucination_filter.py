@@ -27,6 +27,7 @@ from ..core.audio_format import FRAME_DURATION
 from ..core.replacements import rewritten
 from ..core.settings import HallucinationFilterSettings, Settings
 from ..core.types import Hypothesis, Outcome, Segment, Transcript, Utterance
+from .attention import without_name
 from .command_matcher import match, overruled
 from .words import words
 
@@ -184,13 +185,22 @@ def without_rejected(
     return replace(hypothesis, segments=tuple(kept))
 
 
-def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -> Transcript:
-    """Return the transcript of an utterance: transcribed, or rejected with the reason."""
+def filtered(
+    hypothesis: Hypothesis,
+    utterance: Utterance,
+    settings: Settings,
+    names: Sequence[str] = (),
+) -> Transcript:
+    """Return the transcript of an utterance: transcribed, or rejected with the reason.
+
+    If the text begins with one of the `names` of the robot, that is taken off.
+    """
     reason = rejection(hypothesis, utterance, settings.hallucination_filter)
     spoken = utterance.voiced >= settings.hallucination_filter.min_speech
     kept = hypothesis
     if not reason:
         kept = without_rejected(hypothesis, utterance, settings.hallucination_filter)
+    whole, kept = kept, without_name(kept, names)
     found = match(kept, utterance, settings.commands, trusted=not reason)
     # What sounds like a command is one, although the free text is a guess.
     if reason and not (spoken and found.command.text):
@@ -199,7 +209,7 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
             utterance,
             reason=f'the hallucination filter rejected the text: {reason}',
         )
-    hypothesis = overruled(found, kept)
+    named, hypothesis = kept is not whole, overruled(found, kept)
     text, notice = rewritten(hypothesis.text, settings.text.replacements)
     if not text:
         return rejected(
@@ -208,10 +218,10 @@ def filtered(hypothesis: Hypothesis, utterance: Utterance, settings: Settings) -
     return Transcript(
         Outcome.TRANSCRIBED,
         text=text,
-        raw_text=hypothesis.text,
+        raw_text=whole.text if named else hypothesis.text,
         notice=notice,
         utterance=utterance,
-        hypothesis=hypothesis,
+        hypothesis=whole if named else hypothesis,
         command=found.command,
         command_alternatives=found.alternatives,
     )

@@ -34,6 +34,7 @@ from ..core.errors import BusyError, DeviceError, InactiveError, SpeechError
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import Settings
 from ..core.types import Ending, Hypothesis, Outcome, Transcript, Utterance
+from .attention import Attention, behind_name, name_end
 from .hallucination_filter import filtered
 from .modes import HandsFree, Mode, OneRequest
 from .pace import Pace
@@ -42,7 +43,9 @@ from .self_speech import SelfSpeechGate
 from .speculation import Speculation, Transcribe
 from .state import MUTED, Phase, StateMachine
 from .turn_watch import TurnDetector
+from .urgent import urgent_command
 from .utterance_listener import UtteranceListener, VoiceActivity
+from .words import words
 
 LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
 CLOSING = 10.0  # s to wait for a thread at the end, before it is left behind
@@ -114,6 +117,7 @@ class Recognizer:
         self._opening = False
         self._interrupted = False  # by mute, while it was being opened
         self._streaming = False  # between begin and end of the source
+        self._attention = Attention()
         self._ahead: Speculation | None = None  # of the utterance that the listener follows
         self.dropped = 0
         """Utterances that were dropped since the model is too slow for hands-free."""
@@ -164,7 +168,9 @@ class Recognizer:
         with self._source_lock:
             self._source.close()
         if first:
-            self._machine.update(phase=Phase.IDLE, self_speech='', hands_free=False, lost='')
+            self._machine.update(
+                phase=Phase.IDLE, self_speech='', hands_free=False, attentive=False, lost=''
+            )
 
     def _join(self, thread: threading.Thread) -> None:
         if thread is threading.current_thread():
@@ -280,12 +286,20 @@ class Recognizer:
                 self._halt(heard, Ending.CANCELED)
                 self._post(heard, self._cancel, heard)
             self._machine.update(hands_free=settings is not None)
+            if settings is None:
+                self._close_window()
             self._condition.notify_all()
 
     @property
     def hands_free(self) -> bool:
         """Whether every utterance is heard."""
         return self._mode.continuous
+
+    def wake(self, settings: Settings) -> None:
+        """Need no name for a while, hands-free: somebody called the robot in another way."""
+        if settings.hands_free.wake_phrases:
+            now = time.monotonic()
+            self._open_window(now, now + settings.hands_free.attention)
 
     def set_muted(self, muted: bool) -> None:
         """Close the source, or open it again; raise an AudioError if it refuses.
@@ -302,6 +316,8 @@ class Recognizer:
                 self._open_muted()
             with self._condition:
                 self._muted = muted
+                if muted:
+                    self._close_window()
                 ended = [r for r in self._requests if r.stage <= Stage.LISTENING] if muted else []
                 for request in ended:
                     self._halt(request, Ending.MUTED, MUTED)
@@ -387,6 +403,8 @@ class Recognizer:
 
     def _next(self) -> Request | None:
         """Wait for the next request to listen for; return None when the recognizer closes."""
+        if self._source.live:
+            self._watch_window(time.monotonic())
         with self._condition:
             while self._running:
                 wanted = None
@@ -463,6 +481,9 @@ class Recognizer:
                 return listener.request.halt
             frame = self._source.read(1 if listener.speaking else AT_LEISURE)
             now = time.monotonic()
+            heard_until = now if self._source.live or frame is None else frame.time
+            if not (listener.speaking and self._attention.covers(listener.speech_start)):
+                self._watch_window(heard_until)
             if frame is not None:
                 last = now
                 ending = listener.take(frame)
@@ -489,6 +510,7 @@ class Recognizer:
         """Stop hands-free: the recording is over, and nothing comes any more."""
         with self._condition:
             self._mode = OneRequest()
+            self._close_window()
         self._machine.update(hands_free=False)
 
     def _take_over(self, heard: Request) -> Request | None:
@@ -514,6 +536,7 @@ class Recognizer:
             lambda call: self._post(None, call),
             self._observer.on_partial,
             self._pace,
+            self._attention,
         )
 
     def _hand_to_events(self, request: Request, utterance: Utterance) -> None:
@@ -605,6 +628,8 @@ class Recognizer:
             self._finish(request, self._unheard(request, utterance))
             return
         model = request.settings.decoding
+        if not self._attention.expects(utterance):
+            model = request.with_names(model)
         job = ahead.take(utterance, model) or self._scheduler.submit(
             Priority.FINAL, lambda context: self._transcribe(utterance, model, context)
         )
@@ -628,12 +653,70 @@ class Recognizer:
             self._fail(error)
             transcript = failed(error)
         else:
-            transcript = filtered(hypothesis, utterance, request.settings)
+            transcript = self._judged(hypothesis, utterance, request)
             if transcript.outcome is Outcome.REJECTED and self._has_time(request, utterance):
                 transcript = replace(transcript, id=request.id)
                 if self._wait_on(request, transcript):
                     return
         self._finish(request, transcript)
+
+    def _judged(
+        self, hypothesis: Hypothesis, utterance: Utterance, request: Request
+    ) -> Transcript:
+        """Return the transcript of a text; one for the robot opens the window for the next."""
+        phrases = request.wake_phrases
+        if not phrases:
+            return filtered(hypothesis, utterance, request.settings)
+        end = name_end(hypothesis.text, phrases)
+        if not end and urgent_command(utterance, hypothesis, request.settings) is not None:
+            return filtered(hypothesis, utterance, request.settings)  # "stop" needs no name
+        if not (end or self._attention.hears(utterance, phrases)):
+            return not_addressed(utterance, hypothesis)
+        alone = end > 0 and not words(behind_name(hypothesis.text, end))
+        names = [] if alone else phrases
+        transcript = filtered(hypothesis, utterance, request.settings, names)
+        if transcript.outcome is Outcome.REJECTED:
+            return transcript
+        self._attend(utterance, request.settings)
+        if not alone:
+            return transcript
+        window = request.settings.hands_free.attention
+        reason = (
+            'only the name was heard: the next sentence '
+            f'within {window:g} s needs none (hands_free.attention)'
+        )
+        return Transcript(
+            Outcome.NO_SPEECH,
+            reason=reason,
+            raw_text=hypothesis.text,
+            utterance=utterance,
+            hypothesis=hypothesis,
+        )
+
+    def _attend(self, utterance: Utterance, settings: Settings) -> None:
+        """Open the window in which the next sentence needs no name."""
+        now = time.monotonic() if self._source.live else utterance.speech_end
+        self._open_window(utterance.speech_start, now + settings.hands_free.attention)
+
+    def _open_window(self, begin: float, end: float) -> None:
+        with self._condition:
+            if self._mode.continuous and not self._muted:
+                self._attention.open(begin, end)
+                self._machine.update(attentive=True)
+
+    def _close_window(self) -> None:
+        """Need a name from now on; under the condition."""
+        self._attention.close()
+        self._machine.update(attentive=False)
+
+    def _watch_window(self, now: float) -> None:
+        """Close the window once its time is over, and no utterance can open it anew."""
+        if not (self._machine.facts.attentive and self._attention.over(now)):
+            return
+        with self._condition:
+            waiting = [r for r in self._requests if r.stage is Stage.TRANSCRIBING and r.implicit]
+            if not waiting and self._attention.over(now):
+                self._close_window()
 
     def _has_time(self, request: Request, utterance: Utterance) -> bool:
         """Return whether a request goes on after a cough: its time to wait is not over."""
@@ -702,6 +785,8 @@ class Recognizer:
         self._settle()
         heard = transcript.utterance is not None and transcript.utterance.voiced > 0
         told = heard or not request.implicit or transcript.outcome is Outcome.FAILED
+        if transcript.outcome is Outcome.NOT_ADDRESSED:
+            told = request.settings.hands_free.publish_unaddressed
         try:
             if told and not known and transcript.outcome is not Outcome.CANCELED:
                 self._observer.on_transcript(transcript)
@@ -754,6 +839,18 @@ _WHOLE = (
 def canceled(reason: str = '', utterance: Utterance | None = None) -> Transcript:
     """Return the transcript of a canceled request."""
     return Transcript(Outcome.CANCELED, reason=reason or 'canceled', utterance=utterance)
+
+
+def not_addressed(utterance: Utterance, hypothesis: Hypothesis) -> Transcript:
+    """Return the transcript of what was said to somebody else."""
+    return Transcript(
+        Outcome.NOT_ADDRESSED,
+        text=hypothesis.text,
+        raw_text=hypothesis.text,
+        reason='it does not begin with a name of the robot (hands_free.wake_phrases)',
+        utterance=utterance,
+        hypothesis=hypothesis,
+    )
 
 
 def failed(error: Exception) -> Transcript:

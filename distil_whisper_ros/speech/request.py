@@ -1,12 +1,12 @@
 """One request to hear an utterance, from its acceptance to its transcript."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 import threading
 
 from ..core.scheduler import Job
-from ..core.settings import Settings
+from ..core.settings import ModelSettings, Settings
 from ..core.types import Ending, Transcript, Utterance
 
 
@@ -50,6 +50,19 @@ class Request:
         self.future.set_running_or_notify_cancel()
         self._claimed = False
         self._lock = threading.Lock()
+
+    @property
+    def wake_phrases(self) -> list[str]:
+        """The phrases of which its text must begin with one; none if it needs no name."""
+        return self.settings.hands_free.wake_phrases if self.implicit else []
+
+    def with_names(self, model: ModelSettings) -> ModelSettings:
+        """Return settings with the names in the prompt, as at the begin of a sentence.
+
+        As hotwords, which end with a period, the names made a small model end its text there.
+        """
+        names = ' '.join(f'{each[:1].upper()}{each[1:]},' for each in self.wake_phrases)
+        return replace(model, prompt=f'{model.prompt} {names}'.strip()) if names else model
 
     def claim(self) -> bool:
         """Return True for the first caller alone, who must then call `answer`."""

@@ -9,6 +9,7 @@ from ..core.replacements import rewritten_so_far
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Utterance
+from .attention import Attention, behind_name, may_become_name, name_end, without_name
 from .hallucination_filter import rejection
 from .pace import Pace
 from .partial_text import LocalAgreement
@@ -28,9 +29,11 @@ class Speculation:
         post: Callable[[Callable[[], None]], None],
         on_partial: Callable[[Request, str], None],
         pace: Pace | None = None,
+        attention: Attention | None = None,
     ) -> None:
         """`post` runs a call on the event thread, where `on_partial` gets the settled text."""
         self._pace = pace or Pace()
+        self._attention = attention or Attention()
         self.pause = frame_count(self._pace.pause(request.settings.utterance.end_silence))
         """The number of frames without speech at which to call `transcribe_all`."""
         self.request = request
@@ -44,6 +47,7 @@ class Speculation:
         self._partial: Job | None = None
         self._frames_since_partial = 0
         self._over = False
+        self._begin: int | None = None  # where the text behind the name begins, once it is shown
 
     def count_frame(self) -> None:
         """Count a frame that came since the last partial text."""
@@ -52,7 +56,7 @@ class Speculation:
     def transcribe_all(self, utterance: Utterance) -> None:
         """Start to transcribe an utterance that may be complete."""
         self.discard()
-        model = self.request.settings.decoding
+        model = self._named(self.request.settings.decoding, utterance)
         job = self._submit(Priority.SPECULATIVE, utterance, model)
         self._whole = (utterance, model, job)
         self._show_when_done(job, utterance, self._agreement.settle)
@@ -74,7 +78,10 @@ class Speculation:
             return None
         utterance, hypothesis = self.whole
         rejected = rejection(hypothesis, utterance, self.request.settings.hallucination_filter)
-        return None if rejected else hypothesis
+        if rejected:
+            return None
+        rest = without_name(hypothesis, self.request.wake_phrases)
+        return rest if rest.text else hypothesis
 
     @property
     def due(self) -> bool:
@@ -88,7 +95,8 @@ class Speculation:
     def transcribe_partial(self, utterance: Utterance) -> None:
         """Start to transcribe an utterance that goes on."""
         self._frames_since_partial = 0
-        model = replace(self.request.settings.model, word_timestamps=False)
+        model = self._named(self.request.settings.model, utterance)
+        model = replace(model, word_timestamps=False)
         self._partial = self._submit(Priority.PARTIAL, utterance, model)
         self._show_when_done(self._partial, utterance, self._agreement.push)
 
@@ -108,7 +116,12 @@ class Speculation:
         self.discard()
         job = Job(Priority.FINAL, lambda context: hypothesis)
         job.finish(hypothesis)
-        self._whole = utterance, self.request.settings.decoding, job
+        self._whole = utterance, self._named(self.request.settings.decoding, utterance), job
+
+    def _named(self, model: ModelSettings, utterance: Utterance) -> ModelSettings:
+        """Return settings with the names in the prompt, if the utterance needs one."""
+        expected = self._attention.expects(utterance)
+        return model if expected else self.request.with_names(model)
 
     def discard(self) -> None:
         """Abort the transcription of a pause after which the speaker went on."""
@@ -156,6 +169,18 @@ class Speculation:
             return
         hypothesis, request = job.future.result(), self.request
         if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
-            text = rewritten_so_far(agree(hypothesis.text), request.settings.text.replacements)
+            settled = self._addressed(agree(hypothesis.text), utterance)
+            text = rewritten_so_far(settled, request.settings.text.replacements)
             if text:
                 self._on_partial(request, text)
+
+    def _addressed(self, settled: str, utterance: Utterance) -> str:
+        """Return what of a settled text is for the robot."""
+        phrases = self.request.wake_phrases
+        if self._begin is None and phrases:
+            end = name_end(settled, phrases)
+            waits = may_become_name(settled, phrases)
+            if waits or not (end or self._attention.hears(utterance, phrases)):
+                return ''
+            self._begin = end
+        return settled if self._begin is None else behind_name(settled, self._begin)

@@ -54,6 +54,8 @@ class Facts:
     """Whether the model is unloaded since nobody needs it."""
     hands_free: bool = False
     """Whether every utterance is heard without a request."""
+    attentive: bool = False
+    """Whether the next sentence needs no name."""
 
 
 def state_of(facts: Facts) -> tuple[State, str]:
@@ -119,7 +121,7 @@ class StateMachine:
         self._on_failure = on_failure
         self._lock = threading.RLock()
         self._facts = Facts()
-        self._told = (*state_of(self._facts), self._facts.hands_free)
+        self._told = self._now()
 
     @property
     def facts(self) -> Facts:
@@ -145,12 +147,16 @@ class StateMachine:
     def tell(self) -> None:
         """Report the state again, changed or not."""
         with self._lock:
-            self._told = (State.UNKNOWN, '', False)
+            self._told = (State.UNKNOWN, '', False, False)
             self._tell()
+
+    def _now(self) -> tuple[State, str, bool, bool]:
+        """Return what is told."""
+        return (*state_of(self._facts), self._facts.hands_free, self._facts.attentive)
 
     def _tell(self) -> None:
         state, detail = state_of(self._facts)
-        now = (state, detail, self._facts.hands_free)
+        now = self._now()
         before, self._told = self._told, now
         if now == before:
             return

@@ -10,6 +10,7 @@ All of it runs in the listener's thread of `recognizer.py`.
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+import math
 import time
 from typing import Protocol
 
@@ -76,6 +77,7 @@ class UtteranceListener:
         self._urgent: UrgentCommand | None = None  # that was heard
         self._ear: UrgentEar | None = None  # that hears them while the robot speaks
         self._blocked = 0  # frames in which the robot spoke, in a row
+        self._speech_start = math.inf
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
         self._replay = deque(earlier)
@@ -130,6 +132,11 @@ class UtteranceListener:
         """Whether speech started and the utterance is not complete."""
         return self._endpointer.speaking
 
+    @property
+    def speech_start(self) -> float:
+        """When speech started, in seconds of time.monotonic(); infinity before it did."""
+        return self._speech_start if self.speaking else math.inf
+
     def forget_earlier(self) -> None:
         """Forget the frames behind the last utterance: the audio was interrupted since."""
         self._replay.clear()
@@ -160,6 +167,7 @@ class UtteranceListener:
         ending = self._endpointer.step(self._near(frame.samples, probability))
         self._buffer.push(frame, probability, self.speaking)
         if self.speaking != spoke:
+            self._speech_start = self._so_far().speech_start
             self._near_speaker = NearSpeaker(self.request.settings.utterance.far_voice)
             self._watch.discard()
             self._watch = self._make_watch()

@@ -39,6 +39,7 @@ LIBRARIES = {
     'speech/near_speaker': {'numpy'},
     'speech/utterance_buffer': {'numpy'},
     'speech/turn_detector': {'numpy', 'onnxruntime'},
+    'speech/attention': {'rapidfuzz'},
     'speech/command_matcher': {'rapidfuzz'},
     'speech/batch_transcription': {'numpy'},
     'whisper/checkpoint': {'huggingface_hub', 'tqdm'},

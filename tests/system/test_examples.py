@@ -16,6 +16,7 @@ from robot import goforward, RATE, robot, ROOT, spoken, VirtualMicrophone, wait_
 sys.path.insert(0, str(ROOT / 'examples'))
 
 from drive import Motion, SPEED, TURN_RATE, understand, wants_stop  # noqa: E402
+from wake_word import heard, MISSING  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,17 @@ def test_synthetic_speech_turns(driven):
     room.say(np.concatenate((spoken('Turn left, please.', 'en-us', 140), pause())))
     wait_for(lambda: any(t.angular.z == TURN_RATE for _, t in twists), 10, 'turning')
     assert all(t.linear.x == 0 for _, t in twists)
+
+
+def test_a_wake_word_is_published_once_for_each_name():
+    scores = [0.1] * 3 + [0.6, 0.9, 0.8, 0.2, 0.7] + [0.0] * 30 + [0.9] * 2
+    assert [*heard(scores)] == [0.6, 0.9]
+
+
+def test_the_wake_word_example_says_what_it_needs():
+    command = [sys.executable, str(ROOT / 'examples' / 'wake_word.py')]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1 and run.stderr.strip() == MISSING
 
 
 def fields(kind) -> dict[str, str]:
