@@ -4,11 +4,12 @@
     pip install py_trees
     python3 examples/behavior_tree.py
 
-It asks on `say`, for a speech synthesizer. After a yes it publishes "kitchen" on `destination`.
+It asks on `say`, for a speech synthesizer; after a yes it publishes "kitchen" on `destination`.
 Without an answer it asks once more, and then gives up. Name the synthesizer in self_speech.topics.
 """
 
 import operator
+import signal
 import sys
 import time
 from typing import Any
@@ -24,8 +25,8 @@ from py_trees.trees import BehaviourTree
 import rclpy
 from rclpy.action.client import ActionClient
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 ANSWERS = ['yes', 'no']
@@ -100,7 +101,8 @@ def tree(node: Node, wait: float) -> BehaviourTree:
 
 def main() -> None:
     """Tick the tree until it has succeeded."""
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     node = Node('speech_behavior_tree')
     try:
         errand = tree(node, float(str(node.declare_parameter('wait', 5.0).value)))
@@ -111,7 +113,7 @@ def main() -> None:
         print(unicode_tree(errand.root, show_status=True))
     except (ParameterException, RuntimeError) as error:
         sys.exit(f'behavior_tree: {error}')
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
 
 

@@ -11,12 +11,13 @@ not wait for the end of a sentence. This does not make a robot safe: a stop word
 from dataclasses import dataclass
 import math
 import re
+import signal
 import time
 
 from geometry_msgs.msg import Twist
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
@@ -139,10 +140,13 @@ class Driver(Node):
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        rclpy.spin(Driver())
-    except (KeyboardInterrupt, ExternalShutdownException):
+        node = Driver()
+        while True:
+            rclpy.spin_once(node, timeout_sec=0.5)
+    except KeyboardInterrupt:
         pass
 
 

@@ -3,8 +3,7 @@
 
     python3 examples/llm.py --ros-args -p base_url:=http://127.0.0.1:11434/v1 -p model:=llama3.2
 
-Any server with OpenAI's chat completions will do: Ollama, llama.cpp, vLLM, OpenAI itself. A key is
-read from the environment, OPENAI_API_KEY, since every node can read parameters. Let a speech
+Any server with OpenAI's chat completions will do; a key is read from OPENAI_API_KEY. Let a speech
 synthesizer subscribe to `say`, and name it in self_speech.topics, or the robot answers itself.
 """
 
@@ -13,6 +12,7 @@ from http.client import HTTPException
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 from urllib.error import HTTPError, URLError
@@ -20,8 +20,8 @@ from urllib.request import Request, urlopen
 
 import rclpy
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 INSTRUCTIONS = 'You are a robot that speaks. Answer in one or two short sentences, without markup.'
@@ -104,12 +104,15 @@ def detail(error: HTTPError) -> str:
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        rclpy.spin(LanguageModel())
+        node = LanguageModel()
+        while rclpy.ok():
+            rclpy.spin_once(node, timeout_sec=0.5)
     except (ParameterException, ValueError) as error:
         sys.exit(f'llm: {error}')
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
 
 

@@ -4,11 +4,13 @@
 python3 examples/sounds_and_lights.py        # without a loudspeaker, `earcon` has the state's name
 """
 
+import signal
+
 from distil_whisper_msgs.msg import RecognizerState
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
 import sounddevice
 from std_msgs.msg import ColorRGBA, String
 
@@ -33,7 +35,8 @@ def earcon(notes: tuple[int, ...]) -> np.ndarray:
 
 def main() -> None:
     """Show each change of the state until Ctrl-C."""
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     node = rclpy.create_node('speech_sounds_and_lights')
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     led = node.create_publisher(ColorRGBA, 'led', latched)
@@ -51,8 +54,9 @@ def main() -> None:
 
     node.create_subscription(RecognizerState, 'speech/state', show, latched)
     try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+        while True:
+            rclpy.spin_once(node, timeout_sec=0.5)
+    except KeyboardInterrupt:
         pass
 
 

@@ -11,6 +11,7 @@ the callbacks of `Job.when_done` run in the scheduler's thread, or in the thread
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from enum import IntEnum
+import gc
 import heapq
 import itertools
 import threading
@@ -51,6 +52,9 @@ class Job:
         self.future.set_running_or_notify_cancel()
         self._lock = threading.Lock()
         self._finished = False
+        # Not the future's: it keeps them, and so the job, whoever waits for it and the audio would
+        # hold each other.
+        self._callbacks: list[Callable[[Job], None]] = []
 
     def abort(self) -> None:
         """End the job with JobAborted at once; its work stops at its next check."""
@@ -63,16 +67,24 @@ class Job:
             if self._finished:
                 return False
             self._finished = True
-        # Outside the lock, since the future calls back.
         if error is not None:
             self.future.set_exception(error)
         else:
             self.future.set_result(result)
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback(self)
         return True
 
     def when_done(self, callback: Callable[['Job'], None]) -> None:
         """Call back once there is a result; at once if there is one already."""
-        self.future.add_done_callback(lambda _: callback(self))
+        with self._lock:
+            done = self.future.done()
+            if not done:
+                self._callbacks.append(callback)
+        if done:
+            callback(self)
 
 
 class JobContext:
@@ -204,6 +216,7 @@ class Scheduler:
         Jobs of different lengths leave holes in the heap, which grows by 1 % in 1,000 utterances.
         """
         if self.idle and time.monotonic() - self._trimmed > TRIM_PERIOD:
+            gc.collect()
             return_free_memory()
             self._trimmed = time.monotonic()
 

@@ -748,9 +748,10 @@ class Recognizer:
 
     def _cancel(self, request: Request) -> None:
         """Answer a canceled request."""
+        job = request.job
         self._finish(request, canceled(request.halt_reason))
-        if request.job is not None:
-            request.job.abort()
+        if job is not None:
+            job.abort()
 
     def _drop_oldest(self, length: int) -> None:
         """Drop the oldest utterances of hands-free listening, if too many wait for the model."""
@@ -760,7 +761,8 @@ class Recognizer:
             waiting = [r for r in self._requests if r.job is not None and not r.job.running]
         while len(waiting) > length:
             request = waiting.pop(0)
-            if request.implicit and request.job is not None:
+            job = request.job
+            if request.implicit and job is not None:
                 self.dropped += 1
                 reason = (
                     'dropped: utterances come faster than they are transcribed '
@@ -768,12 +770,13 @@ class Recognizer:
                 )
                 dropped = Transcript(Outcome.FAILED, reason=reason, utterance=request.utterance)
                 self._finish(request, dropped)
-                request.job.abort()
+                job.abort()
 
     def _finish(self, request: Request, transcript: Transcript) -> None:
         """Answer a request, unless it has an answer; the observer hears of it first."""
         if not request.claim():
             return
+        request.job = None  # it refers to the request, and both to the audio
         known = transcript is request.rejected
         transcript = transcript if known else replace(transcript, id=request.id)
         with self._condition:

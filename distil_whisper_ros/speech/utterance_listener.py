@@ -221,6 +221,8 @@ class UtteranceListener:
         self._watch.discard()
         if self._ear is not None:
             self._ear.discard()
+        # They refer to this listener, and it to the audio.
+        self._ear, self._watch = None, UrgentWatch(self.request.settings, _no_draft, bool)
         self.request.frames_waited += self._endpointer.index
         if self._urgent is not None:
             utterance = replace(self._urgent.utterance, ending=Ending.COMMAND)
@@ -307,3 +309,7 @@ class UtteranceListener:
 
     def _so_far(self) -> Utterance:
         return self._buffer.utterance(self._endpointer, Ending.SILENCE, '')
+
+
+def _no_draft(*_: object) -> Job:
+    raise RuntimeError('the utterance has ended')

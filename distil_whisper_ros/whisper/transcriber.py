@@ -1,7 +1,6 @@
 """A loaded Whisper: from an utterance to a hypothesis, and what can go wrong on the way."""
 
 from collections.abc import Callable, Sequence
-import gc
 import threading
 from typing import Any, TypeVar
 
@@ -10,7 +9,7 @@ import torch
 
 from ..core.audio_format import SAMPLE_RATE
 from ..core.errors import ModelError, SpeechError
-from ..core.memory import return_free_memory
+from ..core.memory import collect_garbage, return_free_memory
 from ..core.scheduler import JobAborted, JobContext
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Segment, Utterance
@@ -65,7 +64,7 @@ class Transcriber:
         if settings.warm_up:
             self._warm_up(progress)
         # Loading takes more than what it leaves: weights are read, converted, and packed.
-        gc.collect()
+        collect_garbage()
         return_free_memory()
 
     def _start(self, progress: Progress) -> None:
@@ -229,7 +228,7 @@ class Transcriber:
             except BaseException:
                 self._unload()
                 raise
-            gc.collect()
+            collect_garbage()
             return_free_memory()
         self._on_resting(False)
 
@@ -239,7 +238,7 @@ class Transcriber:
         return_free_memory()
 
     def _free_memory(self) -> None:
-        gc.collect()
+        collect_garbage()
         if self.device.type == 'cuda':
             torch.cuda.empty_cache()
 

@@ -1,6 +1,8 @@
 """A name to listen to: what is heard as the name, what is behind it, and the window after it."""
 
+import gc
 import time
+import weakref
 
 import pytest
 from scripted import build, Notes, Stream, until, with_settings
@@ -250,3 +252,27 @@ def test_a_wake_word_without_a_name_or_hands_free_does_nothing(robot, more):
         heard.recognizer.set_hands_free(None)
     heard.recognizer.wake(heard.settings)
     assert not heard.attentive
+
+
+def test_an_urgent_command_needs_no_name(robot):
+    heard = robot(commands__urgent=['stop'])
+    heard.say('Stop!')
+    transcript = heard.notes.transcripts[0]  # the speech behind it may be one more
+    assert (transcript.text, transcript.command.text) == ('Stop!', 'stop')
+
+
+def test_an_utterance_holds_its_audio_in_no_cycle(robot):
+    """Only a full collection would free it, after hundreds of utterances."""
+    heard = robot(hands_free__wake_phrases=[], commands__urgent=['stop'])
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            heard.say('Go forward.')
+        kept = [weakref.ref(each) for each in heard.decoded]
+        heard.decoded.clear()
+        heard.notes.transcripts.clear()
+        heard.say('And stop there.')
+        until(lambda: not any(ref() is not None for ref in kept))
+    finally:
+        gc.enable()
