@@ -108,7 +108,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         node = LanguageModel()
-        while rclpy.ok():
+        while True:
             rclpy.spin_once(node, timeout_sec=0.5)
     except (ParameterException, ValueError) as error:
         sys.exit(f'llm: {error}')
