@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lifecycle_msgs.msg import Transition
 import pytest
-from robot import goforward, MODEL, RATE, robot
+from robot import Client, goforward, MODEL, RATE, robot
 import soundfile
 import torch
 from transformers import (
@@ -59,16 +60,27 @@ def saved(weights, tmp_path_factory) -> Path:
     return folder
 
 
-def hear_in_the_node(folder: Path, tmp_path: Path, **parameters: Any) -> str:
-    soundfile.write(tmp_path / 'a.wav', goforward(), RATE)
-    with robot(
-        model__id=str(folder),
-        audio__source='file',
-        audio__file=str(tmp_path / 'a.wav'),
-        **parameters,
-    ) as (client, _):
-        client.wait_state('ready', 'error')
+@pytest.fixture(scope='module')
+def node(tmp_path_factory) -> Iterator[Client]:
+    path = tmp_path_factory.mktemp('recording') / 'goforward.wav'
+    soundfile.write(path, goforward(), RATE)
+    parameters = {'audio__source': 'file', 'audio__file': str(path), 'autostart': False}
+    with robot(**parameters) as (client, _):
+        client.wait_state('unconfigured')
+        yield client
+
+
+def hear_in_the_node(client: Client, folder: Path, assistant: str = '') -> str:
+    """Return the text of the real node, which loads the model and frees it again."""
+    assert client.set_parameter('model.id', str(folder)) == ''
+    assert client.set_parameter('model.assistant', assistant) == ''
+    assert client.change_state(Transition.TRANSITION_CONFIGURE), client.states[-1].detail
+    try:
+        assert client.change_state(Transition.TRANSITION_ACTIVATE)
         return client.trigger('record').message.lower()
+    finally:
+        client.change_state(Transition.TRANSITION_DEACTIVATE)
+        client.change_state(Transition.TRANSITION_CLEANUP)
 
 
 def hear(folder: Path, **settings: Any) -> str:
@@ -79,11 +91,11 @@ def hear(folder: Path, **settings: Any) -> str:
     return hypothesis.text.lower()
 
 
-def test_as_transformers_5_saves_it_in_the_node(saved, tmp_path):
-    assert hear_in_the_node(saved, tmp_path) == GO
+def test_as_transformers_5_saves_it(saved, node):
+    assert hear_in_the_node(node, saved) == GO
 
 
-def test_several_forms_at_once_in_the_node(weights, tmp_path):
+def test_several_forms_at_once(weights, tmp_path, node):
     """A fine-tune in bfloat16 with 128 bands, another word, and without a generation config."""
     folder = linked(
         MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'generation_config.json',
@@ -95,7 +107,7 @@ def test_several_forms_at_once_in_the_node(weights, tmp_path):
     widen(model).save_pretrained(folder)
     model.to(torch.bfloat16).save_pretrained(folder)
     (folder / 'generation_config.json').unlink()
-    assert hear_in_the_node(folder, tmp_path) == GO.replace('forward', 'zorblax')
+    assert hear_in_the_node(node, folder) == GO.replace('forward', 'zorblax')
 
 
 @pytest.mark.parametrize('section', [None, 7])
@@ -106,14 +118,17 @@ def test_a_processor_without_a_feature_extractor(saved, tmp_path, section):
         hear(folder)
 
 
-def test_in_bfloat16_and_with_an_assistant_in_float16(weights, saved, tmp_path):
+def test_in_bfloat16_and_with_an_assistant_in_float16(weights, saved, tmp_path, node):
     folder = linked(MODEL, tmp_path / 'model', 'model.safetensors', 'config.json')
     whisper(weights, dtype=torch.bfloat16).save_pretrained(folder)
     assert hear(folder, dtype='float32', assistant=str(saved)) == GO
+    assert hear_in_the_node(node, folder, assistant=str(saved)) == GO
 
 
-def test_without_a_generation_config(tmp_path):
-    assert hear(linked(MODEL, tmp_path / 'model', 'generation_config.json')) == GO
+def test_without_a_generation_config(tmp_path, node):
+    folder = linked(MODEL, tmp_path / 'model', 'generation_config.json')
+    assert hear(folder) == GO
+    assert hear_in_the_node(node, folder) == GO
 
 
 @pytest.fixture(scope='module')
@@ -128,7 +143,7 @@ def multilingual(tmp_path_factory) -> Iterator[Transcriber]:
     yield Transcriber(ModelSettings(id=str(folder), warm_up=False))
 
 
-def test_a_multilingual_one_with_an_old_generation_config(multilingual):
+def test_a_multilingual_one_with_an_old_generation_config(multilingual, node):
     known = json.loads((BASE / 'generation_config.json').read_text())
     tokens = multilingual._whisper.special_tokens
     assert {f'<|{code}|>': index for code, index in tokens.languages.items()} == known[
@@ -140,6 +155,8 @@ def test_a_multilingual_one_with_an_old_generation_config(multilingual):
         hypothesis = multilingual(Utterance.whole(goforward()), options)
         assert hypothesis.text.lower().startswith('go forward')
         assert hypothesis.language == 'en'
+    folder = Path(multilingual.settings.id)
+    assert hear_in_the_node(node, folder).startswith('go forward')
 
 
 @pytest.mark.parametrize('source', [MODEL, BASE])
@@ -181,7 +198,7 @@ def add_word(model: Any) -> Any:
     return tokenizer
 
 
-def test_a_word_that_a_fine_tune_added(weights, tmp_path):
+def test_a_word_that_a_fine_tune_added(weights, tmp_path, node):
     folder = linked(
         MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'generation_config.json',
         'tokenizer.json', 'tokenizer_config.json', 'vocab.json', 'merges.txt', 'added_tokens.json',
@@ -191,6 +208,7 @@ def test_a_word_that_a_fine_tune_added(weights, tmp_path):
     model.save_pretrained(folder)
     (folder / 'generation_config.json').unlink()
     assert hear(folder) == GO.replace('forward', 'zorblax')
+    assert hear_in_the_node(node, folder) == GO.replace('forward', 'zorblax')
 
 
 def widen(model: Any) -> Any:
@@ -206,7 +224,7 @@ def widen(model: Any) -> Any:
     return WhisperFeatureExtractor(feature_size=128)
 
 
-def test_with_128_mel_bands(weights, tmp_path):
+def test_with_128_mel_bands(weights, tmp_path, node):
     folder = linked(
         MODEL, tmp_path / 'model', 'model.safetensors', 'config.json', 'preprocessor_config.json'
     )
@@ -214,6 +232,7 @@ def test_with_128_mel_bands(weights, tmp_path):
     widen(model).save_pretrained(folder)
     model.save_pretrained(folder)
     assert hear(folder) == GO
+    assert hear_in_the_node(node, folder) == GO
 
 
 def test_what_can_be_found_nowhere_is_one_clear_error(tmp_path):
