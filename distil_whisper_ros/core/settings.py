@@ -11,6 +11,7 @@ from typing import Any
 
 from rapidfuzz import fuzz, process
 
+from .command_file import command_file, read_command_file
 from .command_grammar import Wording, wordings
 from .errors import SettingError
 from .parameter_spec import (
@@ -417,6 +418,11 @@ class CommandSettings(ParameterGroup):
         'Commands that act before the speaker is done, and while the robot speaks, as "stop". '
         'They belong to the commands, too.',
     )
+    file: str = start_parameter(
+        '',
+        'YAML file with more of them: lists of phrases and urgent, and slots with their words.',
+        check_text=read_command_file,
+    )
     min_score: float = parameter(
         0.5, 'Minimum probability that the command was said.', low=0.0, high=1.0
     )
@@ -429,14 +435,33 @@ class CommandSettings(ParameterGroup):
     @property
     def wordings(self) -> tuple[Wording, ...]:
         """Each wording of each command; raise a SettingError for one that cannot be read."""
-        more = tuple(each for each in self.urgent if each not in self.phrases)
+        phrases = (*self.phrases, *command_file(self.file).phrases)
+        more = tuple(each for each in self.all_urgent if each not in phrases)
         _ = self.urgent_wordings  # an error names its own parameter
-        return wordings((*self.phrases, *more), (*self.slots,))
+        return wordings((*phrases, *more), self.all_slots)
+
+    @property
+    def all_urgent(self) -> tuple[str, ...]:
+        """The urgent commands, those of the file too."""
+        return (*self.urgent, *command_file(self.file).urgent)
+
+    @property
+    def all_slots(self) -> tuple[str, ...]:
+        """The lists for slots, those of the file too."""
+        return (*self.slots, *command_file(self.file).slots)
+
+    def only(self, phrases: list[str]) -> 'CommandSettings':
+        """Return the settings with these phrases in place of all others.
+
+        What is urgent stays, and the slots do.
+        """
+        slots, urgent = [*self.all_slots], [*self.all_urgent]
+        return replace(self, phrases=phrases, slots=slots, urgent=urgent, file='')
 
     @property
     def urgent_wordings(self) -> tuple[Wording, ...]:
         """Each wording of each urgent command; raise a SettingError as `wordings`."""
-        return wordings((*self.urgent,), (*self.slots,), 'commands.urgent')
+        return wordings(self.all_urgent, self.all_slots, 'commands.urgent')
 
 
 @dataclass(frozen=True)

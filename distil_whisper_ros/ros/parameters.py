@@ -29,7 +29,8 @@ from .log import printable
 # Set by rclpy and by the ROS launch system.
 NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
-COMMANDS = 'commands.phrases', 'commands.slots', 'commands.urgent'  # they must fit each other
+# They must fit each other.
+COMMANDS = 'commands.phrases', 'commands.slots', 'commands.urgent', 'commands.file'
 NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
 
 
@@ -168,12 +169,14 @@ class Parameters:
             return ''
         values: dict[str, Any] = {
             name.partition('.')[2]: (
-                changed[name] if name in changed else self._node.get_parameter(name).value or []
+                changed[name] if name in changed else self._node.get_parameter(name).value
             )
             for name in COMMANDS
         }
         try:
-            _ = CommandSettings(**values).wordings
+            # rclpy has no empty list, but None.
+            given = {name: value for name, value in values.items() if value is not None}
+            _ = CommandSettings(**given).wordings
         except SettingError as error:
             return str(error)
         return ''
@@ -182,14 +185,17 @@ class Parameters:
         spec = self._specs.get(parameter.name)
         if spec is None:
             return '' if self._node.has_parameter(parameter.name) else unknown(parameter.name)
+        # A value that was wrong from the start may change at any time.
+        why = '' if spec.name in self.problems else self._may_change(spec.takes_effect)
+        late = f'{spec.name} can change {spec.takes_effect.value}; {why}' if why else ''
+        if late and spec.takes_effect is TakesEffect.START:
+            return late  # a check may read a file, and its error tell strangers what is in it
         try:
             value: Any = parameter.value
             check(spec, value, self._node)
         except SettingError as error:
             return str(error)
-        # A value that was wrong from the start may change at any time.
-        why = '' if spec.name in self.problems else self._may_change(spec.takes_effect)
-        return f'{spec.name} can change {spec.takes_effect.value}; {why}' if why else ''
+        return late
 
     def accepted(self, parameters: Iterable[Parameter]) -> None:
         """Forget the problems of parameters that were set, also of their former names."""

@@ -163,7 +163,9 @@ def with_text_options(settings: Settings, options: Any) -> Settings:
         prompt=options.prompt,
         hotwords=[*options.hotwords],
     )
-    commands = overridden(settings.commands, phrases=[*options.commands])
+    commands = settings.commands
+    if options.commands:
+        commands = commands.only([*options.commands])
     changed = replace(settings, model=model, commands=commands)
     _ = changed.decoding  # raises an error for commands that cannot be read
     return changed

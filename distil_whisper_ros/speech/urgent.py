@@ -62,7 +62,7 @@ def urgent_command(
         once = replace(segment, text=text, compression_ratio=1.0, truncated=False, words=())
         hypothesis = replace(hypothesis, segments=(once,))
     transcript = filtered(hypothesis, utterance, settings)
-    urgent = transcript.command.text in settings.commands.urgent
+    urgent = transcript.command.text in settings.commands.all_urgent
     return UrgentCommand(utterance, hypothesis) if transcript.accepted and urgent else None
 
 
@@ -75,7 +75,7 @@ class UrgentWatch:
         self._submit, self._idle = submit, idle
         self._draft: tuple[Utterance, Job] | None = None
         self._covered = 0  # frames of the utterance that the latest draft has
-        self._over = not settings.commands.urgent or not settings.utterance.endpointing
+        self._over = not settings.commands.all_urgent or not settings.utterance.endpointing
         commands = settings.commands.urgent_wordings
         self._longest = max((len(plain(each.text).split()) for each in commands), default=0)
 

@@ -111,7 +111,7 @@ class UtteranceListener:
     @property
     def _hears_through(self) -> bool:
         """Whether urgent commands are heard while the robot speaks."""
-        return bool(self.request.settings.commands.urgent)
+        return bool(self.request.settings.commands.all_urgent)
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits apply before speech."""

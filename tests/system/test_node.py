@@ -385,6 +385,19 @@ class TestResponsiveness:
 
 
 class TestRecordings:
+    def test_commands_come_from_a_file(self, recordings, tmp_path):
+        path = tmp_path / 'commands.yaml'
+        path.write_text('phrases: ["go forward {far} meters"]\nslots: {far: [ten, twenty]}\n')
+        more = {'commands__file': str(path)}
+        with robot(**reading(recordings / 'goforward.wav', **more)) as (client, _):
+            client.wait_state('ready')
+            assert client.trigger('record').success
+            wait_for(lambda: client.transcripts, 5, 'the transcript')
+            assert client.transcripts[0].command == 'go forward {far} meters'
+            assert list(client.transcripts[0].command_values) == ['ten']
+            wrong = client.set_parameter('commands.file', '/etc/passwd')
+            assert wrong.startswith('commands.file can change only at the start of the node')
+
     def test_half_a_second_and_five_minutes(self, recordings, tmp_path):
         samples, _ = soundfile.read(recordings / 'long.wav', dtype='float32')
         parts = -(-300 * RATE // len(samples))
