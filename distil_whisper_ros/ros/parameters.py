@@ -188,8 +188,8 @@ class Parameters:
         # A value that was wrong from the start may change at any time.
         why = '' if spec.name in self.problems else self._may_change(spec.takes_effect)
         late = f'{spec.name} can change {spec.takes_effect.value}; {why}' if why else ''
-        if late and spec.takes_effect is TakesEffect.START:
-            return late  # a check may read a file, and its error tell strangers what is in it
+        if late and spec.check_text is not None:
+            return late  # the check may read a file, and its error tell strangers what is in it
         try:
             value: Any = parameter.value
             check(spec, value, self._node)
