@@ -9,6 +9,7 @@ It asks for no password, so it serves this machine alone. The parameter `host` c
 
 from array import array
 import threading
+import time
 from typing import Annotated, Any, Literal
 
 from distil_whisper_msgs.msg import Transcript
@@ -28,6 +29,7 @@ from distil_whisper_ros.audio.recordings import load_recording
 from distil_whisper_ros.core.errors import FileError
 
 LARGEST, LONGEST = 25, 600.0  # MB, as OpenAI's; s, as requests.max_audio_duration of the node
+PATIENCE = 10.0  # s more than the length of a recording: DDS may lose a reply
 app = FastAPI(title='distil_whisper_ros')
 rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is uvicorn's
 node = Node('speech_http_server', start_parameter_services=False)
@@ -68,10 +70,14 @@ def transcript_of(upload: UploadFile, request: Transcribe.Request) -> Transcript
     sound = load_recording(path, name=f'the recording {upload.filename}', max_duration=LONGEST)
     request.audio.sample_rate, request.audio.channels = 16_000, 1
     request.audio.data = array('h', to_int16(sound.samples).tobytes())
+    if not service.wait_for_service(3.0):
+        raise HTTPException(503, 'there is no recognizer: start it, or wait for it')
     future: Any = service.call_async(request)
+    deadline = time.monotonic() + PATIENCE + len(sound.samples) / 16_000
     while not future.done():
-        if not service.wait_for_service(3.0):
-            raise HTTPException(503, 'there is no recognizer: start it, or wait for it')
+        if time.monotonic() > deadline or not service.wait_for_service(3.0):
+            service.remove_pending_request(future)
+            raise HTTPException(503, 'the recognizer gave no answer: try again')
         rclpy.spin_until_future_complete(node, future, timeout_sec=0.5)
     heard = future.result().transcript
     if heard.outcome in (Transcript.OUTCOME_FAILED, Transcript.OUTCOME_CANCELED):
