@@ -5,7 +5,6 @@ from contextlib import contextmanager
 import os
 import select
 import sys
-import threading
 import time
 from typing import Any
 
@@ -33,6 +32,8 @@ recognizer, 130 after cancel.
 METER = 24  # characters of the level meter
 QUIETEST = -60.0  # dBFS at its left end
 DISCOVERY_TIMEOUT = 5.0  # s
+REPLY_TIMEOUT = 10.0  # s from the goal to the answer that it is taken: DDS may lose one
+GONE_TIMEOUT = 3.0  # s without the recognizer until the result is given up
 REFRESH = 0.05  # s
 STOP, CANCEL = {'\r', '\n', ' '}, {'\x1b', 'q', '\x03'}
 
@@ -181,7 +182,6 @@ def listen(options: argparse.Namespace) -> int:
     node = rclpy.create_node('listen', namespace=options.namespace)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    threading.Thread(target=executor.spin, daemon=True).start()
     client = ActionClient(node, Listen, 'speech/listen')
     if not client.wait_for_server(DISCOVERY_TIMEOUT):
         where = node.resolve_topic_name('speech/listen')
@@ -205,12 +205,26 @@ def listen(options: argparse.Namespace) -> int:
         partial_results=not options.quiet,
     )
     with Screen(options.quiet) as screen:
-        answer = run_goal(node, client, goal, screen)
+        try:
+            answer = run_goal(executor, node, client, goal, screen)
+        except ConnectionError as error:
+            reason = str(error)
+        else:
+            reason = ''
+    if reason:
+        print(f'listen: {reason}', file=sys.stderr)
+        return 2
     return print_result(answer, options)
 
 
-def run_goal(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
-    """Send the goal, show its feedback and obey keys until it ends; return the result."""
+def run_goal(executor: Any, node: Any, client: Any, goal: Any, screen: Screen) -> Any:
+    """Send the goal, show its feedback and obey keys until it ends; return the result.
+
+    Everything runs in this thread: rclpy's action client notes a request only after it has sent
+    it, so that another thread, which spins, may find nothing that its reply belongs to.
+
+    Raises a ConnectionError if the recognizer is gone, or does not answer.
+    """
     from distil_whisper_msgs.msg import RecognizerState
     from std_srvs.srv import Trigger
 
@@ -226,22 +240,29 @@ def run_goal(node: Any, client: Any, goal: Any, screen: Screen) -> Any:
 
     result: Any = None
     wanted = canceled = False
+    begun = seen = time.monotonic()
     with single_keys() as key:  # before the goal: from then on a person may press one
         sent = client.send_goal_async(goal, feedback_callback=on_feedback)
         while result is None or not result.done():
-            if result is None and sent.done():
-                result = sent.result().get_result_async()
             try:
                 pressed = key()
-                time.sleep(REFRESH)
+                executor.spin_once(timeout_sec=REFRESH)
             except KeyboardInterrupt:
                 pressed = 'q'
+            if result is None and sent.done():
+                result = sent.result().get_result_async()
             if pressed in STOP:
                 stop.call_async(Trigger.Request())
             wanted = wanted or pressed in CANCEL
             if wanted and result is not None and not canceled:
                 canceled = True
                 sent.result().cancel_goal_async()
+            now = time.monotonic()
+            seen = now if client.server_is_ready() else seen
+            if now > seen + GONE_TIMEOUT:
+                raise ConnectionError('the recognizer is gone: see its log')
+            if result is None and now > begun + REPLY_TIMEOUT:
+                raise ConnectionError(f'the recognizer did not answer within {REPLY_TIMEOUT:g} s')
     return result.result()
 
 

@@ -8,7 +8,11 @@ the callback returns `Later`, and the thread that ends the request sends the res
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+import re
+import threading
+import time
 from typing import Any
+import warnings
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
@@ -18,6 +22,12 @@ from .log import log_failure, printable
 
 DEEP = QoSProfile(depth=1000)
 """Requests that may wait for the executor: with rclpy's 10, DDS drops the rest of a burst."""
+
+UNMATCHED = r'failed to send response \(timeout\)'
+"""How rclpy's warning begins where DDS has not found the client's end of the service yet."""
+AGAIN = 0.5, 20
+"""Seconds between the tries to send such a reply again, and their number."""
+_unmatched = threading.local()
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,23 @@ def create_deferred_service(
 
     def reply(response: Any, header: Any) -> None:
         try:
-            send(response, header)
+            if not is_sent(send, response, header):
+                lasting = threading.Thread(target=again, args=(response, header), daemon=True)
+                lasting.start()
         except Exception as error:  # the client or this node is gone
             node.get_logger().debug(f'a reply of {name} was not sent: {printable(error)}')
+
+    def again(response: Any, header: Any) -> None:
+        period, tries = AGAIN
+        try:
+            for _ in range(tries):
+                time.sleep(period)
+                if is_sent(send, response, header):
+                    return
+        except Exception as error:
+            node.get_logger().debug(f'a reply of {name} was not sent: {printable(error)}')
+            return
+        node.get_logger().warning(f'a reply of {name} was lost: DDS did not find its client')
 
     def send_now_or_later(answer: Any, header: Any) -> None:
         if not isinstance(answer, Later):
@@ -79,3 +103,29 @@ def create_deferred_service(
         answer.future.add_done_callback(done)
 
     service.send_response = send_now_or_later  # type: ignore[method-assign]
+
+
+def is_sent(send: Callable[[Any, Any], None], response: Any, header: Any) -> bool:
+    """Send a reply; return False if DDS has not found the client yet, which would lose it.
+
+    A client may send a request before this side has found the reader of its reply. rmw_fastrtps
+    waits 0.1 s for that, which is too short on a busy machine (its issue 842), and rclpy only
+    warns, through Python's warnings.
+    """
+    if warnings.showwarning is not _note_unmatched:
+        _shown[0] = warnings.showwarning
+        warnings.showwarning = _note_unmatched
+        warnings.filterwarnings('always', UNMATCHED, RuntimeWarning)
+    _unmatched.seen = False
+    send(response, header)
+    return not _unmatched.seen
+
+
+_shown: list[Any] = [warnings.showwarning]
+
+
+def _note_unmatched(message: Any, category: Any, *where: Any, **more: Any) -> None:
+    if re.match(UNMATCHED, str(message)):
+        _unmatched.seen = True
+    else:
+        _shown[0](message, category, *where, **more)

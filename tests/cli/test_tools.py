@@ -8,10 +8,15 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 
+from distil_whisper_msgs.action import Listen
 import numpy as np
 import pytest
+import rclpy
+from rclpy.action.server import ActionServer
+from rclpy.executors import MultiThreadedExecutor
 from robot import executable, goforward, MODEL, RATE, robot, wait_for
 import soundfile
 from sounds import speech
@@ -287,6 +292,29 @@ class TestListen:
         done = run('listen', '--namespace', 'nobody')
         assert done.returncode == 2
         assert 'there is no recognizer at /nobody/speech/listen' in done.stderr
+
+    def test_the_recognizer_goes(self, hearing):
+        """A server that takes the goal, and is gone before it has a result."""
+        node, taken, over = rclpy.create_node('ghost', context=hearing.node.context), [], []
+        executor = MultiThreadedExecutor(2, context=hearing.node.context)
+        executor.add_node(node)
+
+        def take(handle):
+            taken.append(handle)
+            wait_for(lambda: over, 60, 'the end')
+            return Listen.Result()
+
+        server = ActionServer(node, Listen, 'ghost/speech/listen', take)
+        threading.Thread(target=executor.spin, daemon=True).start()
+        command = [str(executable('listen')), '--namespace', 'ghost']
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda: taken, 30, 'the goal')
+        server.destroy()
+        _, error = process.communicate(timeout=30)
+        assert (process.returncode, error) == (2, 'listen: the recognizer is gone: see its log\n')
+        over.append(True)
+        executor.shutdown()
+        node.destroy_node()
 
     def test_wrong_options(self, hearing):
         wait_for(lambda: hearing.state == 'ready', 10, 'ready')

@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 import threading
 import time
+import warnings
 
 from builtin_interfaces.msg import Time
 import numpy as np
@@ -13,10 +14,12 @@ from rclpy.clock import Clock
 from rclpy.context import Context
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.service import Service
 from robot import isolation, RATE, wait_for
 from std_srvs.srv import Trigger
 
 from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Transcript, Utterance, Word
+from distil_whisper_ros.ros import deferred
 from distil_whisper_ros.ros.conversions import (
     after,
     by_clock,
@@ -64,6 +67,23 @@ def call(node, name, callback):
 def good(response):
     response.success, response.message = True, 'done'
     return response
+
+
+def test_a_reply_waits_until_the_client_is_found(node, monkeypatch):
+    """rclpy drops a reply, and warns, where DDS is slow to find the client. It cannot be caused."""
+    monkeypatch.setattr(deferred, 'AGAIN', (0.05, 3))
+    tries, send = [], Service.send_response
+
+    def slow(self, response, header):
+        tries.append(header)
+        if len(tries) < 3:
+            warnings.warn('failed to send response (timeout): client will not ...', RuntimeWarning)
+        else:
+            send(self, response, header)
+
+    monkeypatch.setattr(Service, 'send_response', slow)
+    assert call(node, 'unmatched', lambda _, response: good(response)).message == 'done'
+    assert len(tries) == 3
 
 
 def test_an_answer_now_and_later(node):
