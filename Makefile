@@ -14,7 +14,7 @@ run: setup ## Hear a person and print the text [MICROPHONE=default] [MODEL=disti
 	@tools/with_ros python tools/demo.py --model '$(MODEL)' --microphone '$(MICROPHONE)'
 
 test: setup-test lint ## Run every test
-	@tools/with_ros python -m pytest -n 2 --dist loadfile $(PYTEST_ARGUMENTS)
+	@tools/with_ros python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGUMENTS)
 
 test-oldest: setup-test ## Run the tests of the model with the oldest transformers [PYTEST_ARGUMENTS=tests/whisper]
 	@tools/test_oldest.sh $(PYTEST_ARGUMENTS)

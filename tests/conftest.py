@@ -13,6 +13,22 @@ ROOT = Path(__file__).resolve().parent.parent
 for folder in ('tools', 'benchmarks', 'tests'):
     sys.path.insert(0, str(ROOT / folder))
 
+LONGEST = (
+    'system/test_docker.py',
+    'system/test_node.py',
+    'system/test_soak.py',
+    'whisper/test_decoding.py',
+    'ros/test_network_microphone.py',
+    'speech/test_hallucination_filter.py',
+)
+"""Files that take minutes start first, so that no worker waits for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    ranks = {ROOT / 'tests' / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(LONGEST)))
+
 
 @pytest.fixture(scope='session')
 def transcriber():
