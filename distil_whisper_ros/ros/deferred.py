@@ -66,27 +66,7 @@ def create_deferred_service(
     service = node.create_service(
         kind, name, take, qos_profile=DEEP, callback_group=MutuallyExclusiveCallbackGroup()
     )
-    send = service.send_response
-
-    def reply(response: Any, header: Any) -> None:
-        try:
-            if not is_sent(send, response, header):
-                lasting = threading.Thread(target=again, args=(response, header), daemon=True)
-                lasting.start()
-        except Exception as error:  # the client or this node is gone
-            node.get_logger().debug(f'a reply of {name} was not sent: {printable(error)}')
-
-    def again(response: Any, header: Any) -> None:
-        period, tries = AGAIN
-        try:
-            for _ in range(tries):
-                time.sleep(period)
-                if is_sent(send, response, header):
-                    return
-        except Exception as error:
-            node.get_logger().debug(f'a reply of {name} was not sent: {printable(error)}')
-            return
-        node.get_logger().warning(f'a reply of {name} was lost: DDS did not find its client')
+    reply = _Replies(node, name, service.send_response).send
 
     def send_now_or_later(answer: Any, header: Any) -> None:
         if not isinstance(answer, Later):
@@ -103,6 +83,36 @@ def create_deferred_service(
         answer.future.add_done_callback(done)
 
     service.send_response = send_now_or_later  # type: ignore[method-assign]
+
+
+class _Replies:
+    """Sends the replies of a service, again where DDS has not found the client yet."""
+
+    def __init__(self, node: Node, name: str, send: Callable[[Any, Any], None]) -> None:
+        self._node, self._name, self._send = node, name, send
+
+    def send(self, response: Any, header: Any) -> None:
+        if self._is_sent(response, header) is False:
+            threading.Thread(target=self._again, args=(response, header), daemon=True).start()
+
+    def _again(self, response: Any, header: Any) -> None:
+        period, tries = AGAIN
+        for _ in range(tries):
+            time.sleep(period)
+            if self._is_sent(response, header) is not False:
+                return
+        self._node.get_logger().warning(
+            f'a reply of {self._name} was lost: DDS did not find its client'
+        )
+
+    def _is_sent(self, response: Any, header: Any) -> bool | None:
+        """Return whether a reply was sent; None if the client or this node is gone."""
+        try:
+            return is_sent(self._send, response, header)
+        except Exception as error:
+            log = self._node.get_logger()
+            log.debug(f'a reply of {self._name} was not sent: {printable(error)}')
+            return None
 
 
 def is_sent(send: Callable[[Any, Any], None], response: Any, header: Any) -> bool:

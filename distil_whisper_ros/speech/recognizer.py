@@ -37,10 +37,11 @@ from ..core.types import Ending, Hypothesis, Outcome, Transcript, Utterance
 from .attention import Attention, behind_name, name_end
 from .hallucination_filter import filtered
 from .modes import HandsFree, Mode, OneRequest
+from .name_first import FirstWords, Transcribe
 from .pace import Pace
 from .request import Request, Stage
 from .self_speech import SelfSpeechGate
-from .speculation import Speculation, Transcribe
+from .speculation import Speculation
 from .state import MUTED, Phase, StateMachine
 from .turn_watch import TurnDetector
 from .urgent import urgent_command
@@ -630,11 +631,13 @@ class Recognizer:
         model = request.settings.decoding
         if not self._attention.expects(utterance):
             model = request.with_names(model)
-        job = ahead.take(utterance, model) or self._scheduler.submit(
-            Priority.FINAL, lambda context: self._transcribe(utterance, model, context)
-        )
-        request.job = job
+        job = ahead.take(utterance, model) or ahead.submit(Priority.FINAL, utterance, model)
+        self._await(request, utterance, job)
         self._drop_oldest(request.settings.hands_free.queue_length)
+
+    def _await(self, request: Request, utterance: Utterance, job: Job) -> None:
+        """Go on when a request's transcription is done."""
+        request.job = job
         job.when_done(
             lambda done: self._post(request, self._on_transcribed, request, utterance, done)
         )
@@ -653,12 +656,26 @@ class Recognizer:
             self._fail(error)
             transcript = failed(error)
         else:
+            if self._is_addressed_late(hypothesis, utterance, request):
+                model = request.settings.decoding
+                again = self._scheduler.submit(
+                    Priority.FINAL, lambda context: self._transcribe(utterance, model, context)
+                )
+                self._await(request, utterance, again)
+                return
             transcript = self._judged(hypothesis, utterance, request)
             if transcript.outcome is Outcome.REJECTED and self._has_time(request, utterance):
                 transcript = replace(transcript, id=request.id)
                 if self._wait_on(request, transcript):
                     return
         self._finish(request, transcript)
+
+    def _is_addressed_late(
+        self, hypothesis: Hypothesis, utterance: Utterance, request: Request
+    ) -> bool:
+        """Return whether a wake word came only after the rest was left out."""
+        left_out = isinstance(hypothesis, FirstWords)
+        return left_out and self._attention.hears(utterance, request.wake_phrases)
 
     def _judged(
         self, hypothesis: Hypothesis, utterance: Utterance, request: Request

@@ -6,16 +6,15 @@ from dataclasses import replace
 from ..core.audio_format import frame_count, FRAME_DURATION
 from ..core.errors import SpeechError
 from ..core.replacements import rewritten_so_far
-from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
+from ..core.scheduler import Job, JobAborted, Priority, Scheduler
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Utterance
 from .attention import Attention, behind_name, may_become_name, name_end, without_name
 from .hallucination_filter import rejection
+from .name_first import FirstWords, NameFirst, Transcribe
 from .pace import Pace
 from .partial_text import LocalAgreement
 from .request import Request
-
-Transcribe = Callable[[Utterance, ModelSettings, JobContext], Hypothesis]
 
 
 class Speculation:
@@ -34,6 +33,7 @@ class Speculation:
         """`post` runs a call on the event thread, where `on_partial` gets the settled text."""
         self._pace = pace or Pace()
         self._attention = attention or Attention()
+        self._name_first = NameFirst(transcribe, self._attention)
         self.pause = frame_count(self._pace.pause(request.settings.utterance.end_silence))
         """The number of frames without speech at which to call `transcribe_all`."""
         self.request = request
@@ -57,7 +57,7 @@ class Speculation:
         """Start to transcribe an utterance that may be complete."""
         self.discard()
         model = self._named(self.request.settings.decoding, utterance)
-        job = self._submit(Priority.SPECULATIVE, utterance, model)
+        job = self.submit(Priority.SPECULATIVE, utterance, model)
         self._whole = (utterance, model, job)
         self._show_when_done(job, utterance, self._agreement.settle)
 
@@ -69,7 +69,8 @@ class Speculation:
         utterance, _, job = self._whole
         if not job.future.done() or job.future.exception() is not None:
             return None
-        return utterance, job.future.result()
+        hypothesis = job.future.result()
+        return None if isinstance(hypothesis, FirstWords) else (utterance, hypothesis)
 
     @property
     def hypothesis(self) -> Hypothesis | None:
@@ -97,14 +98,16 @@ class Speculation:
         self._frames_since_partial = 0
         model = self._named(self.request.settings.model, utterance)
         model = replace(model, word_timestamps=False)
-        self._partial = self._submit(Priority.PARTIAL, utterance, model)
+        self._partial = self.submit(Priority.PARTIAL, utterance, model)
         self._show_when_done(self._partial, utterance, self._agreement.push)
 
     def submit_draft(
         self, priority: Priority, utterance: Utterance, settings: ModelSettings
     ) -> Job:
         """Start to make a draft of an utterance that may be an urgent command."""
-        return self._submit(priority, utterance, settings)
+        return self._scheduler.submit(
+            priority, lambda context: self._transcribe(utterance, settings, context)
+        )
 
     @property
     def idle(self) -> bool:
@@ -148,9 +151,11 @@ class Speculation:
         self._whole, self._taken = None, job  # it is the request's now: nobody discards it
         return job
 
-    def _submit(self, priority: Priority, utterance: Utterance, settings: ModelSettings) -> Job:
+    def submit(self, priority: Priority, utterance: Utterance, settings: ModelSettings) -> Job:
+        """Start to transcribe an utterance, if it is meant for the robot; see name_first.py."""
+        request = self.request
         return self._scheduler.submit(
-            priority, lambda context: self._transcribe(utterance, settings, context)
+            priority, lambda context: self._name_first(request, utterance, settings, context)
         )
 
     def _show_when_done(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
@@ -165,9 +170,9 @@ class Speculation:
             if not (job in (whole, self._taken) or isinstance(error, (JobAborted, SpeechError))):
                 raise error
             return
-        if self._over:
-            return
         hypothesis, request = job.future.result(), self.request
+        if self._over or isinstance(hypothesis, FirstWords):
+            return
         if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
             settled = self._addressed(agree(hypothesis.text), utterance)
             text = rewritten_so_far(settled, request.settings.text.replacements)

@@ -70,7 +70,7 @@ def good(response):
 
 
 def test_a_reply_waits_until_the_client_is_found(node, monkeypatch):
-    """rclpy drops a reply, and warns, where DDS is slow to find the client. It cannot be caused."""
+    """rclpy warns, and drops a reply, where DDS is slow to find the client: not to be caused."""
     monkeypatch.setattr(deferred, 'AGAIN', (0.05, 3))
     tries, send = [], Service.send_response
 

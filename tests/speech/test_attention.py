@@ -13,6 +13,7 @@ from distil_whisper_ros.speech.attention import Attention, behind_name, may_beco
 
 NAMES = ['hey robot']
 SENTENCE = '_' * 10 + 'S' * 20 + '_' * 8
+TALK = '_' * 10 + 'S' * 150 + '_' * 8  # nearly five seconds
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,7 @@ class Robot:
 
     def __init__(self, **more) -> None:
         self.decoded = []
+        self.decoding = lambda: None
         self.stream, self.notes = Stream(), Notes()
         self.words, self.more_words = 100, 0
         values = {'hands_free__wake_phrases': NAMES, **more}
@@ -110,6 +112,7 @@ class Robot:
 
     def transcribe(self, utterance, settings, *_) -> Hypothesis:
         self.decoded.append(utterance)
+        self.decoding()
         text = ' '.join(self.text.split()[: self.words])
         self.words += self.more_words
         return Hypothesis((Segment(text, 0.0, utterance.duration, -0.1, 0.01, 0.8),))
@@ -252,6 +255,41 @@ def test_a_wake_word_without_a_name_or_hands_free_does_nothing(robot, more):
         heard.recognizer.set_hands_free(None)
     heard.recognizer.wake(heard.settings)
     assert not heard.attentive
+
+
+def test_without_the_name_only_the_first_seconds_are_decoded(robot):
+    heard = robot()
+    heard.say('Nice weather today.', TALK)
+    assert {round(each.duration, 1) for each in heard.decoded} <= {2.0, 2.1, 2.2, 2.3}
+    (first,) = heard.decoded  # once, however often it was asked for
+    assert first.speech_start < first.speech_end <= first.speech_start + 2.01
+    assert len(first.speech) == pytest.approx(first.duration / 0.032, abs=1)
+    assert heard.notes.transcripts == []
+    heard.say('Hey robot, go forward.', TALK)
+    assert heard.decoded[-1].duration > 4
+    assert heard.texts_published == ['Go forward.']
+    heard.decoded.clear()
+    heard.say('And this needs no name.', TALK)
+    assert min(each.duration for each in heard.decoded) > 4
+
+
+def test_all_is_decoded_if_it_is_published(robot):
+    heard = robot(hands_free__publish_unaddressed=True)
+    heard.say('Nice weather today.', TALK)
+    assert heard.decoded[-1].duration > 4
+
+
+def test_a_sentence_behind_the_name_is_decoded_whole_if_the_name_is_known_only_now(robot):
+    """The model takes the next sentence before the window is open for it."""
+    heard = robot(utterance__speculative=False)
+
+    def attend() -> None:
+        heard.recognizer._attend(heard.decoded[0], heard.settings)
+
+    heard.decoding = attend
+    heard.say('Nice weather today.', TALK)
+    assert [round(each.duration) for each in heard.decoded] == [2, 5]
+    assert heard.texts_published == ['Nice weather today.']
 
 
 def test_an_urgent_command_needs_no_name(robot):
