@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""A behavior tree asks a question, listens, and acts on the answer (py_trees).
-
-    pip install py_trees
-    python3 examples/behavior_tree.py
+"""A behavior tree asks a question, listens, and acts on the answer: pip install py_trees.
 
 It asks on `say`, for a speech synthesizer; after a yes it publishes "kitchen" on `destination`.
 Without an answer it asks once more, and then gives up. Name the synthesizer in self_speech.topics.

@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""Programs without ROS transcribe over HTTP, as with OpenAI: POST /v1/audio/transcriptions.
-
-    pip install fastapi uvicorn python-multipart
-    python3 examples/http_server.py --ros-args -p port:=8000
+"""Programs without ROS transcribe over HTTP, as with OpenAI's server: see docs/guide.md.
 
 It asks for no password, so it serves this machine alone. The parameter `host` changes that.
 """
@@ -28,8 +25,7 @@ from distil_whisper_ros.audio.pcm import to_int16
 from distil_whisper_ros.audio.recordings import load_recording
 from distil_whisper_ros.core.errors import FileError
 
-LARGEST, LONGEST = 25, 600.0  # MB, as OpenAI's; s, as requests.max_audio_duration of the node
-PATIENCE = 10.0  # s more than the length of a recording: DDS may lose a reply
+LARGEST, LONGEST, PATIENCE = 25, 600.0, 10.0  # MB; s of a recording; s more than that to wait
 app = FastAPI(title='distil_whisper_ros')
 rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C is uvicorn's
 node = Node('speech_http_server', start_parameter_services=False)
@@ -97,10 +93,8 @@ def transcriptions(
     with one_at_a_time:  # a recording takes memory, and the node has one model
         heard = transcript_of(file, Transcribe.Request(language=language, prompt=prompt))
     text, segments = (heard.text, heard.segments) if heard.accepted else ('', [])
-    if response_format == 'text':
-        return PlainTextResponse(f'{text}\n')
-    if response_format == 'json':
-        return {'text': text}
+    if response_format != 'verbose_json':
+        return {'text': text} if response_format == 'json' else PlainTextResponse(f'{text}\n')
     content = {'task': 'transcribe', 'language': heard.language, 'duration': heard.audio_duration}
     names = {'avg_logprob': 'mean_log_probability', 'no_speech_prob': 'no_speech_probability'}
     names |= {name: name for name in ('start', 'end', 'text', 'compression_ratio')}

@@ -25,8 +25,7 @@ from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 INSTRUCTIONS = 'You are a robot that speaks. Answer in one or two short sentences, without markup.'
-LONGEST = 1_000_000  # bytes of a reply
-TURNS = 10  # questions and answers that the model remembers
+LONGEST, TURNS = 1_000_000, 10  # bytes of a reply; questions that the model remembers
 
 
 class ServerError(Exception):
