@@ -7,6 +7,7 @@ start, configure or activate, or at once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+import re
 from typing import Any
 
 from rapidfuzz import fuzz, process
@@ -39,6 +40,15 @@ def check_wake_phrase(text: str) -> None:
         raise SettingError(
             f'hands_free.wake_phrases has {text[:LONGEST_PHRASE]!r}, which is not a name of '
             f'{LEAST_LETTERS} to {LONGEST_PHRASE} letters: write it as "hey robot"'
+        )
+
+
+def check_voice(text: str) -> None:
+    """Raise a SettingError for a text that cannot be part of a topic's name."""
+    if text and not re.fullmatch('[A-Za-z][A-Za-z0-9_]{0,63}', text):
+        raise SettingError(
+            f'humans.voice is {text[:64]!r}, but must be letters, digits and _ (64 at most), with '
+            'a letter first'
         )
 
 
@@ -477,6 +487,18 @@ class TextSettings(ParameterGroup):
 
 
 @dataclass(frozen=True)
+class HumansSettings(ParameterGroup):
+    """The topics of people, as REP-155 (ROS4HRI) has them."""
+
+    voice: str = start_parameter(
+        'anonymous_speaker',
+        'Name of the voice whose speech is published on /humans/voices too (REP-155), where '
+        'hri_msgs is installed. Empty publishes nothing there.',
+        check_text=check_voice,
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """All parameters."""
 
@@ -494,6 +516,7 @@ class Settings:
     self_speech: SelfSpeechSettings = field(default_factory=SelfSpeechSettings)
     commands: CommandSettings = field(default_factory=CommandSettings)
     text: TextSettings = field(default_factory=TextSettings)
+    humans: HumansSettings = field(default_factory=HumansSettings)
     autostart: bool = start_parameter(
         True, 'Configure and activate the node at start. If false, a lifecycle manager does it.'
     )

@@ -15,6 +15,7 @@ from ..core.settings import Settings
 from ..core.types import Outcome, State, Transcript
 from .conversions import by_clock, state_message, transcript_message
 from .diagnostics import diagnostics, Load
+from .human_voice import human_voice
 from .log import printable
 from .managed_node import ManagedNode
 
@@ -38,6 +39,10 @@ class Publishers:
             TranscriptMessage, 'speech/transcript', 10
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._voice = human_voice(node, self._value('humans.voice'))
+
+    def _value(self, name: str) -> str:
+        return str(self._node.get_parameter(name).value)
 
     def publish_state(
         self,
@@ -51,6 +56,8 @@ class Publishers:
         now = self._node.get_clock().now().to_msg()
         text = printable(detail, DETAIL_LIMIT)
         self._states.publish(state_message(state, text, now, progress, hands_free, attentive))
+        if self._voice is not None:
+            self._voice.publish_state(state)
 
     def log_progress(self, step: str, share: float) -> None:
         """Log a step of loading; one step at most every 2 s."""
@@ -63,12 +70,15 @@ class Publishers:
 
     @property
     def wants_partial(self) -> bool:
-        """Whether anybody subscribes to speech/partial."""
-        return self._partials.get_subscription_count() > 0
+        """Whether anybody subscribes to partial text."""
+        voice = self._voice is not None and self._voice.wants_partial
+        return voice or self._partials.get_subscription_count() > 0
 
     def publish_partial(self, text: str) -> None:
         """Publish the settled part of a text."""
         self._partials.publish(String(data=text))
+        if self._voice is not None:
+            self._voice.publish_partial(text, self._value('microphone.frame_id'))
 
     def publish_transcript(
         self, transcript: Transcript, settings: Settings, model: str, device: str
@@ -82,6 +92,8 @@ class Publishers:
             transcript, time_of, frame_id, model, device, time.monotonic()
         )
         self._transcripts.publish(message)
+        if transcript.accepted and self._voice is not None:
+            self._voice.publish_final(message)
         self._load.count(transcript, message.latency)
         self._log(transcript, message.latency)
         self._save(transcript, settings)

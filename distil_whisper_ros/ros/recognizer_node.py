@@ -35,6 +35,7 @@ from .parameters import Parameters
 from .publishers import Publishers
 from .self_speech_monitor import SelfSpeechMonitor
 from .services import Services
+from .signal_meter import SignalMeter
 from .timers import steady_timer
 
 RETRY_PERIOD = 5.0  # s between attempts to activate, and first between those to configure
@@ -84,6 +85,7 @@ class ActiveParts:
     """The parts that activate makes and deactivate closes."""
 
     source: AudioSource
+    voice_activity: VoiceActivity
     recognizer: Recognizer
     self_speech: SelfSpeechMonitor
 
@@ -121,6 +123,7 @@ class SpeechRecognizer(ManagedNode):
         self._machine = StateMachine(self._on_state, self.on_failure)
         self._listen_action = ListenAction(self, self, lambda: self._machine.state)
         Services(self, self)
+        SignalMeter(self, self._signal)
         self.create_subscription(Empty, 'speech/wake', self._on_wake, 10)
         # A value that is neither true nor false may be meant as true.
         self._muted = bool(self._value('mute.at_start')) or (
@@ -249,10 +252,11 @@ class SpeechRecognizer(ManagedNode):
         source = self._make_source(settings)
         names = settings.self_speech
         monitor = SelfSpeechMonitor(self, names.topics, names.actions, on_self_speech)
+        voice_activity = VoiceActivity()
         with self._mute_lock:
             recognizer = Recognizer(
                 source,
-                VoiceActivity(),
+                voice_activity,
                 configured.transcriber,
                 self,
                 configured.scheduler,
@@ -262,7 +266,7 @@ class SpeechRecognizer(ManagedNode):
                 gate,
                 configured.turn_detector,
             )
-            active = self._active = ActiveParts(source, recognizer, monitor)
+            active = self._active = ActiveParts(source, voice_activity, recognizer, monitor)
         return active
 
     def _make_source(self, settings: Settings) -> AudioSource:
@@ -507,7 +511,7 @@ class SpeechRecognizer(ManagedNode):
             self.get_logger().info('the model is loaded again')
 
     def wants_partial(self) -> bool:
-        """Return whether anybody subscribes to speech/partial."""
+        """Return whether anybody subscribes to partial text."""
         return self._outputs.wants_partial
 
     def on_partial(self, request: Request, text: str) -> None:
@@ -541,6 +545,15 @@ class SpeechRecognizer(ManagedNode):
         active = self._active
         if active is not None:
             active.recognizer.source_changed()
+
+    def _signal(self) -> tuple[float, float]:
+        """Return the level and the probability of speech; NaN for what nobody listens to."""
+        active, nothing = self._active, float('nan')
+        health = active.source.health() if active is not None else None
+        if active is None or health is None or not health.open:
+            return nothing, nothing
+        listening = self._machine.facts.phase in (Phase.WAITING, Phase.HEARING)
+        return health.level, active.voice_activity.probability if listening else nothing
 
     def _publish_diagnostics(self) -> None:
         active, (model, _) = self._active, self._model()

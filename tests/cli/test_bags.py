@@ -5,69 +5,34 @@ from pathlib import Path
 import subprocess
 import sys
 
+from bag_recorder import Bag
 from distil_whisper_msgs.msg import Audio, Transcript
-from mcap.writer import Writer
 import numpy as np
 import pytest
-from rclpy.serialization import serialize_message
-from robot import executable, goforward, MODEL, RATE, ROOT
+from robot import executable, goforward, MODEL, RATE
 import soundfile
 
 from distil_whisper_ros.cli.bags import bag_as_wav, recorded_texts
 from distil_whisper_ros.core.errors import FileError
 
-MESSAGES = ROOT / 'ros2_ws/src/distil_whisper_msgs/msg'
-SHARED = Path(sys.prefix, 'share')
-
-
-def definition(name: str) -> str:
-    """Return a message's definition with all that it needs, as ros2 bag stores it."""
-    found: dict[str, str] = {}
-
-    def add(package: str, kind: str) -> None:
-        folder = MESSAGES if package == 'distil_whisper_msgs' else SHARED / package / 'msg'
-        text = (folder / f'{kind}.msg').read_text()
-        found[f'{package}/{kind}'] = text
-        for line in text.splitlines():
-            type_ = line.split('#')[0].split(' ')[0].split('[')[0]
-            if '/' in type_ or type_[:1].isupper():
-                inner = type_.rpartition('/')
-                full = (inner[0] or package, inner[2])
-                if '/'.join(full) not in found:
-                    add(*full)
-
-    add('distil_whisper_msgs', name)
-    first, *others = found.items()
-    return first[1] + ''.join(f'\n{"=" * 80}\nMSG: {kind}\n{text}' for kind, text in others)
-
 
 def write_bag(path: Path, samples: np.ndarray, text: str, lost: int = -1) -> Path:
     """Write audio in messages of 0.1 s, without message `lost`, and a transcript."""
     with path.open('wb') as file:
-        writer = Writer(file)
-        writer.start(profile='ros2')
-        topics = {}
-        for topic, kind in (('/audio', Audio), ('/speech/transcript', Transcript)):
-            name = kind.__name__
-            schema = writer.register_schema(
-                f'distil_whisper_msgs/msg/{name}', 'ros2msg', definition(name).encode()
-            )
-            topics[topic] = writer.register_channel(topic, 'cdr', schema)
-
-        def add(topic: str, message, at: int) -> None:
-            writer.add_message(topics[topic], at, serialize_message(message), at)
-
+        bag = Bag(file)
+        bag.add_topic('/audio', Audio)
+        bag.add_topic('/speech/transcript', Transcript)
         length = RATE // 10
         for index, begin in enumerate(range(0, len(samples), length)):
             data = (samples[begin : begin + length] * 32767).astype('<i2')
             message = Audio(sample_rate=RATE, channels=1, first_sample=1000 + begin)
             message.data = array('h', data.tobytes())
             if index != lost:
-                add('/audio', message, index * 10**8)
+                bag.add('/audio', message, index * 10**8)
         if text:
-            add('/speech/transcript', Transcript(text=text, accepted=True), 10**10)
-        add('/speech/transcript', Transcript(text='Thank you.', accepted=False), 10**10)
-        writer.finish()
+            bag.add('/speech/transcript', Transcript(text=text, accepted=True), 10**10)
+        bag.add('/speech/transcript', Transcript(text='Thank you.', accepted=False), 10**10)
+        bag.finish()
     return path
 
 

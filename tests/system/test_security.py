@@ -25,8 +25,11 @@ from robot import (
 import soundfile
 
 POLICY = Path(__file__).resolve().parents[2] / 'security/speech_recognizer.policy.xml'
-# Not in every distribution, or only with use_sim_time, a source "topic", or a parameter callback.
+# Not in every distribution, or only with use_sim_time, a source "topic", a parameter callback, or
+# hri_msgs.
 OPTIONAL = {'/clock', '/audio', '/parameter_events', '*/get_type_description'}
+VOICE = '/humans/voices/anonymous_speaker'
+OPTIONAL |= {'/humans/voices/tracked', f'{VOICE}/is_speaking', f'{VOICE}/speech'}
 
 
 def named(node: str, kind: str, mode: str) -> set[str]:
