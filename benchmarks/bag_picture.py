@@ -74,6 +74,8 @@ def read(path: Path) -> dict[str, Series]:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
         for _, channel, raw_message, message in reader.iter_decoded_messages([*TOPICS]):
             series[channel.topic].append((raw_message.log_time / 1e9, message))
+    if not series:
+        raise SystemExit(f'bag_picture: {path} has none of the topics {", ".join(TOPICS)}')
     return series
 
 
@@ -91,7 +93,7 @@ def draw(series: dict[str, Series], path: Path) -> None:
         4, 1, figsize=(11, 6), sharex=True, height_ratios=(0.4, 1, 1, 1), layout='constrained'
     )
     changes = [(moment - first, each.label) for moment, each in series['/speech/state']]
-    ends = [begin for begin, _ in changes[1:]] + [last - first]
+    ends = [*(begin for begin, _ in changes), last - first][1:]
     for (begin, label), end in zip(changes, ends, strict=True):
         states.axvspan(begin, end, color=COLORS.get(label, '#333333'))
         if end - begin > SHORTEST * (last - first):
