@@ -381,7 +381,7 @@ class PartialSettings(ParameterGroup):
 
     period: float = parameter(
         0.5, 'Minimum time between partial texts. They are computed only while somebody '
-        'subscribes to speech/partial, or for a goal with partial_results.',
+        'subscribes to speech/partial or LiveSpeech, or for a goal with partial_results.',
         low=0.1, high=10.0, unit='s',
     )  # fmt: skip
 
