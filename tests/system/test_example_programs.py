@@ -334,3 +334,17 @@ def test_states_are_colours_and_tones(there):
         process.terminate()
         assert 'Traceback' not in str(process.communicate(timeout=20)[0])
     assert earcons == []  # there is a loudspeaker
+
+
+def test_without_a_loudspeaker_a_state_is_a_name(there):
+    client, _ = there
+    earcons = texts_of(client, 'earcon')
+    with example('sounds_and_lights.py', HOME='/nowhere', PULSE_SERVER='none') as process:
+        wait_for(lambda: count(client, 'speech/state') > 1, 20, 'the subscription')
+        client.switch('mute', True)
+        wait_for(lambda: earcons, 10, 'the name')
+        client.switch('mute', False)
+        client.wait_state('ready')
+        process.terminate()
+        assert 'Traceback' not in str(process.communicate(timeout=20)[0])
+    assert {*earcons} == {'muted'}  # ready has no tone
