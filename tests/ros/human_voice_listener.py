@@ -25,7 +25,7 @@ def main() -> None:
     heard: dict[str, list] = {'tracked': [], 'late': [], 'speaking': [], 'partial': []}
     finals: list[Any] = []
     # Without work ahead at pauses, partial text is there only since somebody reads along.
-    slow: dict[str, object] = {
+    slow: dict[str, Any] = {
         'hands_free__enabled': True,
         'utterance__max_duration': 30.0,
         'utterance__speculative': False,
