@@ -204,15 +204,11 @@ def listen(options: argparse.Namespace) -> int:
         commands=options.command,
         partial_results=not options.quiet,
     )
-    with Screen(options.quiet) as screen:
-        try:
+    try:
+        with Screen(options.quiet) as screen:
             answer = run_goal(executor, node, client, goal, screen)
-        except ConnectionError as error:
-            reason = str(error)
-        else:
-            reason = ''
-    if reason:
-        print(f'listen: {reason}', file=sys.stderr)
+    except ConnectionError as error:
+        print(f'listen: {error}', file=sys.stderr)
         return 2
     return print_result(answer, options)
 
