@@ -71,13 +71,14 @@ def read_command_file(path: str) -> CommandFile:
 
 def _texts(value: Any, name: str, path: str) -> tuple[str, ...]:
     """Return a list of texts; a number is one, since YAML reads "five: [1, 2]" so."""
-    texts = [str(each) if type(each) in (int, float) else each for each in value or []]
+    given = value if isinstance(value, list) else []
+    texts = [str(each) if type(each) in (int, float) else each for each in given]
     if not isinstance(value, (list, type(None))) or not all(isinstance(t, str) for t in texts):
         raise SettingError(
             f'commands.file is {path!r}, whose {name} must be a list of texts: quote words as '
             '"yes", "no" and "on"'
         )
-    return tuple(texts)
+    return tuple(filter(None, texts))
 
 
 def _slots(value: Any, path: str) -> tuple[str, ...]:
@@ -90,5 +91,12 @@ def _slots(value: Any, path: str) -> tuple[str, ...]:
     lists = []
     for name, words in (value or {}).items():
         texts = _texts(words, f'slots.{name}', path)
+        # So the lists are written in `commands.slots`.
+        wrong = [each for each in (str(name), *texts) if ',' in each]
+        if wrong or ':' in str(name):
+            raise SettingError(
+                f'commands.file is {path!r}, whose slots.{name} has {(*wrong, name)[0]!r}: a name '
+                'and its words have no comma, and a name no colon'
+            )
         lists.append(f'{name}: {", ".join(texts)}')
     return tuple(lists)

@@ -29,6 +29,7 @@ def parameter(
     choices: tuple[str, ...] = (),
     forbidden: str = '',
     check_text: Callable[[str], object] | None = None,
+    most: int | None = None,
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
     """Declare a field with its parameter's metadata."""
@@ -40,6 +41,7 @@ def parameter(
         'choices': choices,
         'forbidden': forbidden,
         'check_text': check_text,
+        'most': most,
         'takes_effect': takes_effect,
     }
     if isinstance(default, list):
@@ -88,6 +90,8 @@ class ParameterSpec:
     """What a text must not contain; empty if it can be any text."""
     check_text: Callable[[str], object] | None
     """Raises a SettingError for a text without a meaning; None if any text has one."""
+    most: int | None
+    """How many texts a list may have; None if any number."""
     takes_effect: TakesEffect
 
     @property
@@ -119,6 +123,10 @@ class ParameterSpec:
         if self.choices and value not in self.choices:
             raise SettingError(
                 f'{self.name} is {value!r}, but must be one of: ' + ', '.join(self.choices)
+            )
+        if isinstance(value, list) and self.most is not None and len(value) > self.most:
+            raise SettingError(
+                f'{self.name} has {len(value)} texts, but may have {self.most} at most'
             )
         self._check_texts(value if isinstance(value, list) else [value])
         if self.low is not None and self.high is not None and isinstance(value, (int, float)):

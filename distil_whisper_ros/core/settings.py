@@ -25,10 +25,10 @@ from .parameter_spec import (
     start_parameter,
     Value,
 )
-from .replacements import check_rule
+from .replacements import check_rule, MOST
 from .scripts import is_dense
 
-LEAST_LETTERS, LONGEST_PHRASE = 3, 50  # of a wake phrase
+LEAST_LETTERS, LONGEST_PHRASE, MOST_PHRASES = 3, 50, 20  # of wake phrases
 
 
 def check_wake_phrase(text: str) -> None:
@@ -362,6 +362,7 @@ class HandsFreeSettings(ParameterGroup):
         'Empty, the default, publishes every utterance. Requests need no name.',
         forbidden='<|',
         check_text=check_wake_phrase,
+        most=MOST_PHRASES,
     )
     attention: float = parameter(
         8.0, 'Time after the name, and after each sentence for the robot, in which the next '
@@ -483,6 +484,7 @@ class TextSettings(ParameterGroup):
         'What to write in place of the words of the model, as "hell oh -> HELO", or with a '
         r'regular expression "/(\d+) point (\d+)/ -> \1.\2". They apply in their order.',
         check_text=check_rule,
+        most=MOST,
     )
 
 

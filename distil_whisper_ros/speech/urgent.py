@@ -62,7 +62,9 @@ def urgent_command(
         once = replace(segment, text=text, compression_ratio=1.0, truncated=False, words=())
         hypothesis = replace(hypothesis, segments=(once,))
     transcript = filtered(hypothesis, utterance, settings)
-    urgent = transcript.command.text in settings.commands.all_urgent
+    # By its words, since the commands may have it in another way, as "Stop" or "{stop,halt}".
+    known = {plain(each.text) for each in settings.commands.urgent_wordings}
+    urgent = plain(transcript.command.wording) in known
     return UrgentCommand(utterance, hypothesis) if transcript.accepted and urgent else None
 
 

@@ -67,6 +67,11 @@ def test_it_is_read_when_the_parameter_is_set(tmp_path):
         ('slots: {room: kitchen}', r'whose slots\.room must be a list of texts'),
         ('phrases: ["go to the {room}"]', 'whose slot {room} is not known'),
         ('slots: {number: [one]}', 'use another name'),
+        ('phrases: 5', 'whose phrases must be a list of texts'),
+        ('urgent: true', 'whose urgent must be a list of texts'),
+        ('slots: {room: 3}', r'whose slots\.room must be a list of texts'),
+        ('slots: {room: ["living, room"]}', r"whose slots\.room has 'living, room'"),
+        ('slots: {"a:b": [c]}', "has 'a:b'"),
         (b'phrases: [\xff]', 'cannot be read'),
         ('phrases: !!python/object/apply:os.system [ls]', 'is no YAML'),
     ],
@@ -80,6 +85,12 @@ def test_what_is_wrong_in_a_file_is_one_sentence(tmp_path, content, reason):
     with pytest.raises(SettingError, match=reason) as caught:
         read(path)
     assert '\n' not in str(caught.value)
+
+
+def test_an_empty_text_is_no_command(tmp_path):
+    path = tmp_path / 'commands.yaml'
+    path.write_text('urgent: [""]')
+    assert read(path).all_urgent == ()
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -22,6 +22,8 @@ RULES = 'hell oh -> HELO', r'/(\d+) point (\d+)/ -> \1.\2', 'point five -> .5', 
         ('Set it to point five.', 'Set it to .5.'),
         ('um go um there', 'go there'),
         ('um', ''),
+        ('Um.', ''),
+        ('Um, go left.', 'go left.'),
         ('', ''),
     ],
 )
@@ -55,6 +57,10 @@ def test_scripts_without_spaces_have_no_ends_of_words():
         ('/a*/ -> x', 'matches where nothing is written'),
         (r'/\b/ -> x', 'matches where nothing is written'),
         (r'/$/ -> x', 'matches where nothing is written'),
+        ('/((a{100}){100}){1000}/ -> x', 'more than 10000 times'),
+        ('/(?R)|a/ -> x', 'no regular expression'),
+        (r'/a/ -> \ud800', 'no regular expression'),
+        (r'/a/ -> \x00', 'zero character'),
     ],
 )
 def test_what_is_no_rule_is_refused_when_it_is_set(rule, reason):
@@ -84,3 +90,30 @@ def test_a_text_that_grows_only_grows(rules):
         assert now.startswith(before), now
     complete = rewritten(' '.join(words), rules)[0]
     assert complete == shown[-1]
+
+
+def test_a_rule_that_matches_nothing_at_the_end_ends():
+    assert rewritten_so_far('go left', ['/(?<= )$/ -> x']) == 'go left'
+    assert rewritten_so_far('go, left', ['/(?<=, )/ -> x']) == 'go, xleft'
+
+
+def test_a_text_does_not_grow_without_limit():
+    text, problem = rewritten('e', 20 * [f'e -> {"e " * 200}'])
+    assert len(text) < 20_000 and 'has more than 10000 letters' in problem
+
+
+def test_many_rules_apply_to_the_first_text_too_and_are_read_once():
+    many = [f'word{number} oh -> W{number}' for number in range(400)]
+    assert rewritten('word399 oh', many) == ('W399', '')
+    begun = time.thread_time()
+    for _ in range(10):
+        settings_from({'text.replacements': many})
+    assert time.thread_time() - begun < 2.0
+    with pytest.raises(SettingError, match='text.replacements has 1001 texts, but may have 1000'):
+        settings_from({'text.replacements': 1001 * ['a -> b']})
+
+
+def test_a_thread_that_waits_has_its_time_left(monkeypatch):
+    late = iter(range(1000))
+    monkeypatch.setattr(time, 'monotonic', lambda: next(late))
+    assert rewritten('hell oh', RULES) == ('HELO', '')

@@ -69,6 +69,12 @@ def test_urgent_commands_belong_to_the_commands():
         settings_from({'commands.urgent': ['stop {who}']})
 
 
+@pytest.mark.parametrize('phrase', ['Stop', '{stop,halt}', 'stop!'])
+def test_it_is_urgent_also_if_the_commands_have_it_in_another_way(phrase):
+    known = settings_from({'commands.urgent': ['stop'], 'commands.phrases': [phrase]})
+    assert urgent_command(heard(0.4), text('Stop.'), known) is not None
+
+
 @pytest.fixture
 def hear():
     made = []
