@@ -4,6 +4,7 @@ import argparse
 from contextlib import contextmanager
 import os
 import select
+import signal
 import sys
 import time
 from typing import Any
@@ -111,6 +112,27 @@ def single_keys():
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
+@contextmanager
+def interrupts():
+    """Note Ctrl-C and SIGTERM, and end at a second one; yield the list of what is noted.
+
+    An exception in the middle of rclpy could lose the reply that it takes.
+    """
+    noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if noted:
+            raise KeyboardInterrupt
+        noted.append(number)
+
+    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield noted
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 class Screen:
     """One line that shows the state, the level and the text so far; a context manager."""
 
@@ -151,11 +173,14 @@ def main(given: list[str] | None = None) -> None:
     options = arguments().parse_args(given)
     try:
         import rclpy
+        from rclpy.signals import SignalHandlerOptions
     except ImportError:
         print('listen: ROS 2 was not found: source its setup.bash', file=sys.stderr)
         sys.exit(2)
     try:
-        rclpy.init(args=[])
+        # Not rclpy's signal handlers: without its context, the goal cannot be canceled.
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     except Exception as error:  # rclpy has several, without a common base
         print(f'listen: {cannot_start(error)}', file=sys.stderr)
         sys.exit(2)
@@ -237,19 +262,17 @@ def run_goal(executor: Any, node: Any, client: Any, goal: Any, screen: Screen) -
     result: Any = None
     wanted = canceled = False
     begun = seen = time.monotonic()
-    with single_keys() as key:  # before the goal: from then on a person may press one
+    # Before the goal: from then on a person may press one.
+    with single_keys() as key, interrupts() as interrupted:
         sent = client.send_goal_async(goal, feedback_callback=on_feedback)
         while result is None or not result.done():
-            try:
-                pressed = key()
-                executor.spin_once(timeout_sec=REFRESH)
-            except KeyboardInterrupt:
-                pressed = 'q'
+            pressed = key()
+            executor.spin_once(timeout_sec=REFRESH)
             if result is None and sent.done():
                 result = sent.result().get_result_async()
             if pressed in STOP:
                 stop.call_async(Trigger.Request())
-            wanted = wanted or pressed in CANCEL
+            wanted = wanted or pressed in CANCEL or bool(interrupted)
             if wanted and result is not None and not canceled:
                 canceled = True
                 sent.result().cancel_goal_async()

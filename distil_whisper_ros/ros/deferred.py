@@ -122,16 +122,18 @@ def is_sent(send: Callable[[Any, Any], None], response: Any, header: Any) -> boo
     waits 0.1 s for that, which is too short on a busy machine (its issue 842), and rclpy only
     warns, through Python's warnings.
     """
-    if warnings.showwarning is not _note_unmatched:
-        _shown[0] = warnings.showwarning
-        warnings.showwarning = _note_unmatched
-        warnings.filterwarnings('always', UNMATCHED, RuntimeWarning)
+    with _replacing:  # two threads at once would note the note itself as what was there before
+        if warnings.showwarning is not _note_unmatched:
+            _shown[0] = warnings.showwarning
+            warnings.showwarning = _note_unmatched
+            warnings.filterwarnings('always', UNMATCHED, RuntimeWarning)
     _unmatched.seen = False
     send(response, header)
     return not _unmatched.seen
 
 
 _shown: list[Any] = [warnings.showwarning]
+_replacing = threading.Lock()
 
 
 def _note_unmatched(message: Any, category: Any, *where: Any, **more: Any) -> None:

@@ -375,6 +375,8 @@ class SpeechRecognizer(ManagedNode):
                     result = super().set_parameters_atomically(parameters)
                     if result.successful:
                         self._declared.accepted(parameters)
+                        if self._active is not None:
+                            self._active.recognizer.settings_changed()
         except Exception as error:
             log_failure(self, error)
             reason = f'internal error: {error!r}'

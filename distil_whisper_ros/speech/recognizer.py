@@ -9,7 +9,7 @@ Which thread calls what:
 
 | thread | runs | never |
 |---|---|---|
-| any (executor) | record, stop, cancel, set_hands_free, set_muted, close | waits for a text |
+| any (executor) | record, stop, cancel, set_hands_free, set_muted, close, settings_changed | waits for a text |
 | listener | _listen_on: source.read, voice activity, endpointer, speculation | answers requests |
 | event | _on_heard, _on_transcribed, _finish, on_transcript, on_partial | waits for the model |
 | scheduler | transcribe; posts the end of each job to the event thread | touches a request |
@@ -118,6 +118,7 @@ class Recognizer:
         self._opening = False
         self._interrupted = False  # by mute, while it was being opened
         self._streaming = False  # between begin and end of the source
+        self._outdated = False  # the settings of the utterance that is waited for hands-free
         self._attention = Attention()
         self._ahead: Speculation | None = None  # of the utterance that the listener follows
         self.dropped = 0
@@ -291,6 +292,10 @@ class Recognizer:
                 self._close_window()
             self._condition.notify_all()
 
+    def settings_changed(self) -> None:
+        """Hear hands-free with the new settings, but for the sentence that is being spoken."""
+        self._outdated = True
+
     @property
     def hands_free(self) -> bool:
         """Whether every utterance is heard."""
@@ -409,6 +414,7 @@ class Recognizer:
         with self._condition:
             while self._running:
                 wanted = None
+                self._outdated = False  # before they are read
                 if not self._muted and not self._behind():
                     wanted = self._mode.next(self._wanted())
                 if isinstance(wanted, Settings):
@@ -474,7 +480,7 @@ class Recognizer:
         """Read frames until the utterance ends; raise EOFError or DeviceError as the source."""
         last = time.monotonic()
         while True:
-            newer = self._take_over(listener.request)
+            newer = self._take_over(listener.request, listener.speaking)
             if newer is not None:
                 listener.hand_over(newer)
                 self._ahead = listener.speculation
@@ -514,20 +520,31 @@ class Recognizer:
             self._close_window()
         self._machine.update(hands_free=False)
 
-    def _take_over(self, heard: Request) -> Request | None:
-        """Return the request that gets the utterance of hands-free listening, if one waits."""
+    def _take_over(self, heard: Request, speaking: bool) -> Request | None:
+        """Return the request that gets the utterance of hands-free listening, if another one does.
+
+        That is one that waits, or before anybody speaks one with the settings as they are now.
+        """
         if not heard.implicit:
             return None
         with self._condition:
             queued = [r for r in self._requests if r.stage is Stage.QUEUED and not r.halt]
+            newer = queued[0] if queued else None
+            if newer is None and self._outdated and not speaking:
+                self._outdated = False  # before they are read
+                settings = self._mode.next([])
+                if isinstance(settings, Settings) and settings != heard.settings:
+                    newer = Request(next(self._ids), settings, implicit=True)
             # The utterance that is heard has no client, so it needs no answer. But if mute ended
             # it meanwhile, its audio must not go to another request.
-            if not queued or heard.halt is not None or not heard.claim():
+            if newer is None or heard.halt is not None or not heard.claim():
                 return None
             self._requests.remove(heard)
-            queued[0].stage = Stage.LISTENING
-            self._heard = self._latest = queued[0]
-            return queued[0]
+            if newer.implicit:
+                self._requests.append(newer)
+            newer.stage = Stage.LISTENING
+            self._heard = self._latest = newer
+            return newer
 
     def _speculation(self, request: Request) -> Speculation:
         return Speculation(

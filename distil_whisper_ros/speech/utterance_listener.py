@@ -115,7 +115,11 @@ class UtteranceListener:
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits apply before speech."""
+        urgent = self.request.settings.commands.all_urgent
         self.request = request
+        if self._ear is not None and request.settings.commands.all_urgent != urgent:
+            self._ear.discard()
+            self._ear = None
         if self.speaking:
             self.speculation.request = request
             self._watch.discard()

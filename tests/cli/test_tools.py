@@ -6,6 +6,7 @@ from pathlib import Path
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -262,6 +263,17 @@ class TestListen:
         terminal.press(key)
         assert terminal.read() == code
         assert 'canceled' in terminal.screen
+
+    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_cancels(self, hearing, number):
+        hearing.wait_state('ready')
+        command = [str(executable('listen')), '--start-timeout', '60']
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        hearing.wait_state('waiting')
+        process.send_signal(number)
+        out, error = process.communicate(timeout=30)
+        assert (process.returncode, out, error) == (130, b'', b'listen: canceled\n')
+        hearing.wait_state('ready')
 
     def test_a_key_stops(self, hearing, room):
         hearing.wait_state('ready')

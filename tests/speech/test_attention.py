@@ -314,3 +314,22 @@ def test_an_utterance_holds_its_audio_in_no_cycle(robot):
         until(lambda: not any(ref() is not None for ref in kept))
     finally:
         gc.enable()
+
+
+def test_settings_that_change_while_nobody_speaks_count_for_the_next_sentence(robot):
+    heard = robot()
+    heard.say('Nice weather today.')
+    heard.settings = with_settings()
+    heard.recognizer.settings_changed()
+    heard.stream.say('_' * 5)
+    heard.stream.wait_empty()
+    heard.say('Nice weather today.')
+    assert heard.texts_published == ['Nice weather today.']
+    heard.stream.say('_' * 5 + 'S' * 10)  # while somebody speaks, it goes on as it began
+    heard.stream.wait_empty()
+    heard.settings = with_settings(hands_free__wake_phrases=NAMES)
+    heard.recognizer.settings_changed()
+    heard.say('Nice weather.', 'S' * 10 + '_' * 8)
+    assert heard.texts_published == ['Nice weather today.', 'Nice weather.']
+    heard.say('Nice weather.')
+    assert len(heard.texts_published) == 2

@@ -88,3 +88,10 @@ def test_a_wake_word_model_opens_the_window(client, room):
     room.say(goforward(), wait=False)
     wait_for(lambda: client.texts, 20, 'the text')
     assert client.texts == [SENTENCE]
+
+
+def test_names_that_change_while_nobody_speaks_count_at_once(client, room):
+    assert client.set_parameter('hands_free.wake_phrases', []) == ''
+    room.say(goforward(), wait=False)
+    wait_for(lambda: client.texts, 20, 'the text')
+    assert client.texts == [SENTENCE]
