@@ -336,7 +336,11 @@ class Recognizer:
                         # It looks at each frame, and ten times a second without one.
                         self._condition.wait_for(lambda: self._heard not in ended, LEAVING)
             finally:
-                self._machine.update(muted=muted)
+                # Hands-free, nobody else tells that the utterance is over.
+                idle = {'phase': Phase.IDLE, 'self_speech': ''}
+                self._machine.update(
+                    muted=muted, **(idle if muted and self._mode.continuous else {})
+                )
                 for request in ended:
                     muted_now = Transcript(Outcome.MUTED, reason=MUTED)
                     self._post(request, self._finish, request, muted_now)

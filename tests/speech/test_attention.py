@@ -10,6 +10,7 @@ from scripted import build, Notes, Stream, until, with_settings
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment
 from distil_whisper_ros.speech.attention import Attention, behind_name, may_become_name, name_end
+from distil_whisper_ros.speech.state import Phase
 
 NAMES = ['hey robot']
 SENTENCE = '_' * 10 + 'S' * 20 + '_' * 8
@@ -333,3 +334,15 @@ def test_settings_that_change_while_nobody_speaks_count_for_the_next_sentence(ro
     assert heard.texts_published == ['Nice weather today.', 'Nice weather.']
     heard.say('Nice weather.')
     assert len(heard.texts_published) == 2
+
+
+def test_mute_ends_the_phase_of_a_sentence_that_is_heard(robot):
+    """Else the node believes that somebody speaks, and never lets the model rest."""
+    heard = robot()
+    heard.stream.say('_' * 5 + 'S' * 10)
+    heard.stream.wait_empty()
+    assert heard.recognizer._machine.facts.phase is Phase.HEARING
+    heard.recognizer.set_muted(True)
+    assert heard.recognizer._machine.facts.phase is Phase.IDLE
+    heard.recognizer.set_muted(False)
+    until(lambda: heard.recognizer._machine.facts.phase is Phase.WAITING)

@@ -11,7 +11,17 @@ import time
 from geometry_msgs.msg import Twist
 import numpy as np
 import pytest
-from robot import goforward, RATE, robot, ROOT, spoken, VirtualMicrophone, wait_for
+from robot import (
+    Client,
+    goforward,
+    isolation,
+    RATE,
+    robot,
+    ROOT,
+    spoken,
+    VirtualMicrophone,
+    wait_for,
+)
 
 sys.path.insert(0, str(ROOT / 'examples'))
 
@@ -112,6 +122,68 @@ def test_the_wake_word_example_says_what_it_needs():
     command = [sys.executable, str(ROOT / 'examples' / 'wake_word.py')]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert run.returncode == 1 and run.stderr.strip() == MISSING
+
+
+FAKES = {  # the library and its models are not here
+    'openwakeword/__init__.py': '',
+    'openwakeword/utils.py': 'def download_models(names): print("downloaded", names, flush=True)',
+    'openwakeword/model.py': """
+class Model:
+    def __init__(self, wakeword_models, inference_framework):
+        self.score = {'hey_max_v1': 0.9}.get(*wakeword_models, 0.0)
+        if not self.score:
+            raise ValueError('there is no such model')
+    def predict(self, samples):
+        return {'it': self.score}
+""",
+    'sounddevice.py': """
+import time
+import numpy
+PortAudioError = RuntimeError
+class InputStream:
+    def __init__(self, *_, **more): pass
+    def __enter__(self): return self
+    def __exit__(self, *_): pass
+    def read(self, count):
+        time.sleep(0.08)
+        return numpy.zeros((count, 1), numpy.int16), False
+""",
+}
+
+
+@pytest.fixture
+def fakes(tmp_path):
+    for name, text in FAKES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return {**os.environ, 'PYTHONPATH': f'{tmp_path}:{os.environ.get("PYTHONPATH", "")}'}
+
+
+def test_a_wake_word_comes_to_a_robot_with_a_namespace(fakes):
+    surroundings = isolation()
+    command = [sys.executable, str(ROOT / 'examples' / 'wake_word.py'), 'hey_max_v1']
+    command += ['--ros-args', '-r', '__ns:=/robot1']
+    with Client(surroundings) as client:
+        process = subprocess.Popen(
+            command,
+            env={**fakes, **surroundings},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        wait_for(lambda: client.node.count_publishers('/robot1/speech/wake'), 20, 'the example')
+        assert process.stdout is not None
+        assert process.stdout.readline() == "downloaded ['hey_max_v1']\n"
+        process.terminate()
+        assert process.communicate(timeout=20) == ('', None)
+    assert process.returncode == 0
+
+
+def test_a_wake_word_that_is_not_there_is_one_line(fakes):
+    command = [sys.executable, str(ROOT / 'examples' / 'wake_word.py'), '--ros-args', '-r', 'a:=b']
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=fakes)
+    assert (run.returncode, run.stderr) == (1, 'wake_word: there is no such model\n')
+    assert "downloaded ['hey_jarvis']" in run.stdout
 
 
 LAYOUT = json.loads((ROOT / 'examples' / 'foxglove.json').read_text())
