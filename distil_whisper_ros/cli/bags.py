@@ -15,6 +15,7 @@ import wave
 import numpy as np
 
 from ..audio.limits import check_format, LONGEST_BLOCK, LONGEST_RECORDING
+from ..core.audio_format import SAMPLE_RATE
 from ..core.errors import FileError, FormatError
 
 AUDIO = 'distil_whisper_msgs/msg/Audio'
@@ -72,10 +73,18 @@ def bag_as_wav(path: Path) -> Iterator[Path]:
 
 def write_audio(path: Path, file: Any) -> None:
     """Write the first topic of audio in a bag as WAV."""
-    first: Any = None
-    sound: Any = None
+    with wave.open(file, 'wb') as sound:
+        sound.setparams((1, 2, SAMPLE_RATE, 0, 'NONE', ''))  # until the bag tells its own
+        copy_audio(path, sound)
+
+
+def copy_audio(path: Path, sound: wave.Wave_write) -> None:
+    """Copy the first topic of audio in a bag."""
+    first: tuple[int, int] | None = None
     topic, following, length = '', 0, 0
     for name, message in messages(path, AUDIO):
+        if first is not None and name != topic:
+            continue
         form = (message.sample_rate, message.channels)
         try:
             check_format(*form, len(message.data))
@@ -83,11 +92,9 @@ def write_audio(path: Path, file: Any) -> None:
             raise FileError(f'{path} cannot be used: {error}') from error
         if first is None:
             topic, first, following = name, form, message.first_sample
-            sound = wave.open(file, 'wb')
             sound.setframerate(form[0])
             sound.setnchannels(form[1])
-            sound.setsampwidth(2)
-        if name != topic or form != first:
+        if form != first:
             continue
         lost = message.first_sample - following
         if 0 < lost <= LONGEST_BLOCK * form[0]:
@@ -98,9 +105,8 @@ def write_audio(path: Path, file: Any) -> None:
         following, length = message.first_sample + samples, length + samples
         if length > LONGEST_RECORDING * form[0]:
             raise FileError(f'{path} has more than {LONGEST_RECORDING:g} s of audio')
-    if sound is None:
+    if first is None:
         raise FileError(f'{path} has no audio: record the topic of a microphone ({AUDIO})')
-    sound.close()
 
 
 def comparison(path: Path, text: str) -> str:

@@ -1,6 +1,7 @@
 """The tool transcribe with bags: real messages in an MCAP file, as ros2 bag writes them."""
 
 from array import array
+import gc
 from pathlib import Path
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from robot import executable, goforward, MODEL, RATE
 import soundfile
 
+from distil_whisper_ros.cli import bags
 from distil_whisper_ros.cli.bags import bag_as_wav, recorded_texts
 from distil_whisper_ros.core.errors import FileError
 
@@ -60,6 +62,29 @@ def test_what_is_in_a_bag(tmp_path):
     assert not samples[4800:6400].any()
     samples[4800:6400] = said[4800:6400]
     assert abs(samples - said).max() < 1e-3
+
+
+def test_a_bad_message_is_one_sentence(tmp_path, monkeypatch):
+    good, bad = ({'data': [1] * 1600, 'sample_rate': rate} for rate in (RATE, 5))
+    bag = [('/a', good), ('/b', bad), ('/a', bad)]
+
+    def messages(*_):
+        for topic, values in bag:
+            yield topic, Audio(
+                channels=1, data=array('h', values['data']), sample_rate=values['sample_rate']
+            )
+
+    unraisable = []
+    monkeypatch.setattr(bags, 'messages', messages)
+    monkeypatch.setattr(sys, 'unraisablehook', unraisable.append)
+    with pytest.raises(FileError, match='sample_rate is 5 Hz') as caught, bag_as_wav(tmp_path):
+        pass
+    del caught
+    gc.collect()
+    assert not unraisable
+    bag.pop()
+    with bag_as_wav(tmp_path) as file:  # of several topics the first one counts
+        assert soundfile.info(file).frames == 1600
 
 
 def test_bags_that_cannot_be_read(tmp_path, monkeypatch):
