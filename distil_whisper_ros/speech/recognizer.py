@@ -9,7 +9,7 @@ Which thread calls what:
 
 | thread | runs | never |
 |---|---|---|
-| any (executor) | record, stop, cancel, set_hands_free, set_muted, close and more | waits for a text |
+| any (executor) | record, stop, cancel, set_hands_free, set_muted, close | waits for a text |
 | listener | _listen_on: source.read, voice activity, endpointer, speculation | answers requests |
 | event | _on_heard, _on_transcribed, _finish, on_transcript, on_partial | waits for the model |
 | scheduler | transcribe; posts the end of each job to the event thread | touches a request |
