@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 
 from ..core.audio_format import FRAME_DURATION, SAMPLE_RATE
 from ..core.scheduler import JobContext
-from ..core.settings import ModelSettings
+from ..core.settings import DecodingSettings, ModelSettings
 from ..core.types import Hypothesis, Utterance
 from .attention import Attention, letters, name_end
 from .command_matcher import urgent_words
@@ -20,6 +20,7 @@ from .request import Request
 
 FIRST = 2.0  # s of speech in which a name of twelve letters has been said
 SHORT, PER_LETTER = 12, 0.12  # s more for each letter of a longer one
+TOKENS = 24  # of what is decoded of them: only the beginning counts
 WORTH = 0.8  # s of more speech, for less of which all is decoded at once
 
 Transcribe = Callable[[Utterance, ModelSettings, JobContext], Hypothesis]
@@ -56,14 +57,21 @@ class NameFirst:
         )
         if doubtful:
             if self._known is None or self._known[0] != utterance.time:
-                simple = replace(model, word_timestamps=False)
-                first = self._transcribe(until(utterance, end), simple, context)
+                first = self._transcribe(until(utterance, end), draft_of(model), context)
                 self._known = utterance.time, first
             first = self._known[1]
             if first.text and not is_meant(first.text, request):
                 values = {each.name: getattr(first, each.name) for each in fields(Hypothesis)}
                 return FirstWords(**values)
         return self._transcribe(utterance, model, context)
+
+
+def draft_of(model: ModelSettings) -> DecodingSettings:
+    """Return the settings of a quick decode, without the commands."""
+    values = {each.name: getattr(model, each.name) for each in fields(ModelSettings)}
+    values |= {'word_timestamps': False, 'beam_width': 1}
+    values['max_new_tokens'] = min(model.max_new_tokens, TOKENS)
+    return DecodingSettings(**values, draft=True)
 
 
 def first_seconds(phrases: Sequence[str]) -> float:
