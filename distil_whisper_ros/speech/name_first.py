@@ -36,10 +36,19 @@ class NameFirst:
     The scheduler's thread calls it.
     """
 
-    def __init__(self, transcribe: Transcribe, attention: Attention) -> None:
-        """`transcribe` does the work; `attention` knows who needs no name."""
+    def __init__(
+        self,
+        transcribe: Transcribe,
+        attention: Attention,
+        beside_robot: Callable[[Request, Utterance], bool] = lambda *_: False,
+    ) -> None:
+        """`transcribe` does the work; `attention` knows who needs no name.
+
+        `beside_robot` tells whether the robot's own words may stand before the name.
+        """
         self._transcribe = transcribe
         self._attention = attention
+        self._beside_robot = beside_robot
         self._known: tuple[float, Hypothesis] | None = None  # the last begin, and its text
 
     def __call__(
@@ -52,6 +61,7 @@ class NameFirst:
             phrases
             and not request.settings.hands_free.publish_unaddressed
             and not self._attention.hears(utterance, phrases)
+            and not self._beside_robot(request, utterance)
             and utterance.time + utterance.duration > end + WORTH
         )
         if doubtful:
