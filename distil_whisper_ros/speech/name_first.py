@@ -16,6 +16,7 @@ from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Utterance
 from .attention import Attention, letters, name_end
 from .command_matcher import urgent_words
+from .own_voice import OwnVoice
 from .request import Request
 
 FIRST = 2.0  # s of speech in which a name of twelve letters has been said
@@ -40,15 +41,15 @@ class NameFirst:
         self,
         transcribe: Transcribe,
         attention: Attention,
-        beside_robot: Callable[[Request, Utterance], bool] = lambda *_: False,
+        own_voice: OwnVoice | None = None,
     ) -> None:
         """`transcribe` does the work; `attention` knows who needs no name.
 
-        `beside_robot` tells whether the robot's own words may stand before the name.
+        The words of the robot's `own_voice` may stand before the name.
         """
         self._transcribe = transcribe
         self._attention = attention
-        self._beside_robot = beside_robot
+        self._own_voice = own_voice or OwnVoice()
         self._known: tuple[float, Hypothesis] | None = None  # the last begin, and its text
 
     def __call__(
@@ -61,7 +62,7 @@ class NameFirst:
             phrases
             and not request.settings.hands_free.publish_unaddressed
             and not self._attention.hears(utterance, phrases)
-            and not self._beside_robot(request, utterance)
+            and not self._own_voice.is_beside(utterance, request.settings.self_speech)
             and utterance.time + utterance.duration > end + WORTH
         )
         if doubtful:

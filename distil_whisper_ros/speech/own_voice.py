@@ -23,6 +23,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Indel
 
 from ..core.scripts import is_dense
+from ..core.settings import SelfSpeechSettings
 from ..core.spelling import spell
 from ..core.types import Hypothesis, Segment, Utterance, Word
 from .attention import letters, sound_key, WORD
@@ -405,6 +406,10 @@ class OwnVoice:
         with self._lock:
             parts = [words for first, last, words in self._texts if first <= end and begin <= last]
         return [word for part in parts for word in part][-MOST_WORDS:]
+
+    def is_beside(self, utterance: Utterance, settings: SelfSpeechSettings) -> bool:
+        """Return whether its words may be in what is heard, since people may interrupt it."""
+        return settings.barge_in and bool(self.said(utterance))
 
     def without(
         self, utterance: Utterance, hypothesis: Hypothesis, urgent: Collection[str] = ()

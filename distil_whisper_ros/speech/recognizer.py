@@ -709,7 +709,7 @@ class Recognizer:
     ) -> Transcript:
         """Return the transcript of a text, without what the robot itself said in it."""
         settings = request.settings
-        if not (settings.self_speech.barge_in and self.own_voice.said(utterance)):
+        if not self.own_voice.is_beside(utterance, settings.self_speech):
             return self._judged(hypothesis, utterance, request)
         urgent = urgent_command(utterance, hypothesis, settings, self.own_voice)
         rest = urgent.hypothesis if urgent else self.own_voice.without(utterance, hypothesis)

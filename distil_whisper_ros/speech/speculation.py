@@ -36,7 +36,7 @@ class Speculation:
         self._pace = pace or Pace()
         self._attention = attention or Attention()
         self._own_voice = own_voice or OwnVoice()
-        self._name_first = NameFirst(transcribe, self._attention, self._is_beside_robot)
+        self._name_first = NameFirst(transcribe, self._attention, self._own_voice)
         self.pause = frame_count(self._pace.pause(request.settings.utterance.end_silence))
         """The number of frames without speech at which to call `transcribe_all`."""
         self.request = request
@@ -161,10 +161,6 @@ class Speculation:
             priority, lambda context: self._name_first(request, utterance, settings, context)
         )
 
-    def _is_beside_robot(self, request: Request, utterance: Utterance) -> bool:
-        """Return whether the robot's own words may be in the text."""
-        return request.settings.self_speech.barge_in and bool(self._own_voice.said(utterance))
-
     def _show_when_done(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
         """Tell the settled text when the job is done, unless the utterance is over by then."""
         job.when_done(lambda done: self._post(lambda: self._show(done, utterance, agree)))
@@ -179,7 +175,7 @@ class Speculation:
             return
         hypothesis, request = job.future.result(), self.request
         # Only at the end it is certain whose words they are.
-        beside = self._is_beside_robot(request, utterance)
+        beside = self._own_voice.is_beside(utterance, request.settings.self_speech)
         if self._over or beside or isinstance(hypothesis, FirstWords):
             return
         if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
