@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 import os
 import platform
+import re
 import shutil
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -38,6 +40,7 @@ REMEDY_NO_GPU = (
     'in a container, use the nvidia runtime, and the groups of the device nodes; else install the '
     'driver of the GPU'
 )
+ECHO = re.compile('echo[-_ ]?cancel', re.I)  # in the name or the driver of a source
 DISCOVERY = 4.0  # s: DDS repeats a lost announcement of a node after 3 s
 
 
@@ -178,6 +181,23 @@ def microphone(settings: MicrophoneSettings) -> Iterator[Finding]:
     yield not health.problem and loudest > -119, finding, health.problem or quiet_hint(loudest)
 
 
+def echo_canceller() -> Iterator[Finding]:
+    """Look for a source with echo cancellation in PulseAudio or PipeWire."""
+    command = ['pactl', 'list', 'short', 'sources']
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        yield True, 'echo cancellation: unknown, since pactl does not answer', ''
+        return
+    rows = [line.split('\t') for line in done.stdout.splitlines()]
+    sources = [row for row in rows if not ''.join(row[1:2]).endswith('.monitor')]
+    found = [row[1] for row in sources if ECHO.search(' '.join(row[1:3]))]
+    if found:
+        yield True, f'echo cancellation: the source {", ".join(found)}', ''
+    else:
+        yield True, 'echo cancellation: no such source; self_speech.policy barge_in needs one', ''
+
+
 @dataclass(frozen=True)
 class WantedModel:
     """A model to check, and what wants it, if that is a node that runs."""
@@ -286,6 +306,7 @@ def main(arguments: list[str] | None = None) -> None:
             examine('ROS', lambda: ros(running)),
             examine('GPU', gpu),
             examine('microphone', lambda: microphone(MicrophoneSettings(device=given.microphone))),
+            examine('echo cancellation', echo_canceller),
             examine('model', lambda: models(wanted_models(given.model, running))),
         ]
         print('\neverything works' if all(works) else '\nproblems found, see the lines marked FIX')

@@ -400,6 +400,16 @@ class MuteSettings(ParameterGroup):
 class SelfSpeechSettings(ParameterGroup):
     """The robot ignores its own speech."""
 
+    policy: str = parameter(
+        'mute', 'What is heard while the robot speaks: only urgent commands (mute), or everybody '
+        '(barge_in), which needs a microphone with echo cancellation.',
+        choices=('mute', 'barge_in'),
+    )  # fmt: skip
+    text_topic: str = source_parameter(
+        '', 'Topic of type std_msgs/String with what the robot says, from when it begins to: with '
+        'barge_in that is taken out of the text, and in no case an urgent command. Empty, the '
+        'default, knows nothing of it.',
+    )  # fmt: skip
     topics: list[str] = source_parameter(
         [], 'Topics of type std_msgs/Bool that are true while the robot speaks.'
     )
@@ -410,6 +420,11 @@ class SelfSpeechSettings(ParameterGroup):
         0.3, 'Time after robot speech during which sound is still ignored, because of the echo.',
         low=0.0, high=10.0, unit='s',
     )  # fmt: skip
+
+    @property
+    def barge_in(self) -> bool:
+        """Whether everybody is heard while the robot speaks."""
+        return self.policy == 'barge_in'
 
 
 @dataclass(frozen=True)

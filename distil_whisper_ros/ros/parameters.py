@@ -31,7 +31,13 @@ NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
 REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
 # They must fit each other.
 COMMANDS = 'commands.phrases', 'commands.slots', 'commands.urgent', 'commands.file'
-NAMES = {'audio.topic', 'self_speech.topics', 'self_speech.actions'}  # of topics and actions
+# Of topics and actions.
+NAMES = {
+    'audio.topic',
+    'self_speech.topics',
+    'self_speech.actions',
+    'self_speech.text_topic',
+}
 
 
 class Parameters:
@@ -242,7 +248,7 @@ def answer_every_type(node: Node) -> None:
 def check(spec: ParameterSpec, value: Any, node: Node) -> None:
     """Raise a SettingError for a wrong value, also for a name that ROS does not take."""
     spec.check(value)
-    if spec.name not in NAMES:
+    if spec.name not in NAMES or value == spec.default:
         return
     for name in [value] if isinstance(value, str) else value:
         try:

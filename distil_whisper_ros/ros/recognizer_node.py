@@ -19,6 +19,7 @@ from ..core.scheduler import Priority, Scheduler
 from ..core.settings import Settings
 from ..core.types import State, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
+from ..speech.own_voice import OwnVoice
 from ..speech.recognizer import Recognizer
 from ..speech.request import Request
 from ..speech.self_speech import SelfSpeechGate
@@ -242,6 +243,7 @@ class SpeechRecognizer(ManagedNode):
         if configured is None or self._closing:
             raise InactiveError('the model is not loaded: configure the node first')
         gate = SelfSpeechGate()
+        own_voice = OwnVoice(gate)
 
         def on_self_speech(speaker: str, speaking: bool) -> None:
             if speaking:
@@ -251,7 +253,9 @@ class SpeechRecognizer(ManagedNode):
 
         source = self._make_source(settings)
         names = settings.self_speech
-        monitor = SelfSpeechMonitor(self, names.topics, names.actions, on_self_speech)
+        monitor = SelfSpeechMonitor(
+            self, names.topics, names.actions, on_self_speech, names.text_topic, own_voice.add
+        )
         voice_activity = VoiceActivity()
         with self._mute_lock:
             recognizer = Recognizer(
@@ -265,6 +269,7 @@ class SpeechRecognizer(ManagedNode):
                 self._muted,
                 gate,
                 configured.turn_detector,
+                own_voice,
             )
             active = self._active = ActiveParts(source, voice_activity, recognizer, monitor)
         return active

@@ -6,7 +6,7 @@ from action_msgs.msg import GoalStatus, GoalStatusArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 
 from ..core.errors import SettingError
 from .log import printable
@@ -28,8 +28,10 @@ class SelfSpeechMonitor:
         topics: list[str],
         actions: list[str],
         on_change: Callable[[str, bool], None],
+        text_topic: str = '',
+        on_text: Callable[[str], object] = bool,
     ) -> None:
-        """Call `on_change` with a speaker, and whether it speaks.
+        """Call `on_change` with a speaker, and whether it speaks; `on_text` with what it says.
 
         Raise a SettingError for a name that ROS does not take.
         """
@@ -44,12 +46,15 @@ class SelfSpeechMonitor:
                 self._follow_topic(name)
             for name in actions:
                 self._follow_action(name)
+            if text_topic:
+                self._follow_text(text_topic, on_text)
         except Exception as error:
             self.close()
             raise SettingError(
-                f'self_speech.topics or self_speech.actions has a wrong name: {printable(error)}'
+                'self_speech.topics, self_speech.actions or self_speech.text_topic has a wrong '
+                f'name: {printable(error)}'
             ) from error
-        if self._subscriptions:
+        if topics or actions:
             self._timer = steady_timer(node, PERIOD, self._end_speakers_that_are_gone)
 
     def _follow_topic(self, name: str) -> None:
@@ -58,6 +63,16 @@ class SelfSpeechMonitor:
 
         self._subscriptions.append(
             self._node.create_subscription(Bool, name, on_message, 10, callback_group=self._group)
+        )
+
+    def _follow_text(self, name: str, on_text: Callable[[str], object]) -> None:
+        def on_message(message: String) -> None:
+            on_text(message.data)
+
+        self._subscriptions.append(
+            self._node.create_subscription(
+                String, name, on_message, 10, callback_group=self._group
+            )
         )
 
     def _follow_action(self, name: str) -> None:

@@ -16,6 +16,7 @@ from ..core.settings import DecodingSettings, ModelSettings
 from ..core.types import Hypothesis, Utterance
 from .attention import Attention, letters, name_end
 from .command_matcher import urgent_words
+from .own_voice import OwnVoice
 from .request import Request
 
 FIRST = 2.0  # s of speech in which a name of twelve letters has been said
@@ -37,10 +38,19 @@ class NameFirst:
     The scheduler's thread calls it.
     """
 
-    def __init__(self, transcribe: Transcribe, attention: Attention) -> None:
-        """`transcribe` does the work; `attention` knows who needs no name."""
+    def __init__(
+        self,
+        transcribe: Transcribe,
+        attention: Attention,
+        own_voice: OwnVoice | None = None,
+    ) -> None:
+        """`transcribe` does the work; `attention` knows who needs no name.
+
+        The words of the robot's `own_voice` may stand before the name.
+        """
         self._transcribe = transcribe
         self._attention = attention
+        self._own_voice = own_voice or OwnVoice()
         self._known: tuple[float, Hypothesis] | None = None  # the last begin, and its text
 
     def __call__(
@@ -53,6 +63,7 @@ class NameFirst:
             phrases
             and not request.settings.hands_free.publish_unaddressed
             and not self._attention.hears(utterance, phrases)
+            and not self._own_voice.is_beside(utterance, request.settings.self_speech)
             and utterance.time + utterance.duration > end + WORTH
         )
         if doubtful:

@@ -38,6 +38,7 @@ from .attention import Attention, behind_name, name_end
 from .hallucination_filter import filtered
 from .modes import HandsFree, Mode, OneRequest
 from .name_first import FirstWords, Transcribe
+from .own_voice import OwnVoice
 from .pace import Pace
 from .request import Request, Stage
 from .self_speech import SelfSpeechGate
@@ -92,6 +93,7 @@ class Recognizer:
         muted: bool = False,
         self_speech: SelfSpeechGate | None = None,
         turn_detector: TurnDetector | None = None,
+        own_voice: OwnVoice | None = None,
     ) -> None:
         """Take the parts; `start` opens the source, unless `muted`.
 
@@ -108,6 +110,7 @@ class Recognizer:
         self._machine = machine
         self._ids = ids or itertools.count(1)
         self.self_speech = self_speech or SelfSpeechGate()
+        self.own_voice = own_voice or OwnVoice(self.self_speech)
         self._source_lock = threading.Lock()  # opening and closing; taken before the condition
         self._condition = threading.Condition()
         self._requests: list[Request] = []  # without an answer, the oldest first
@@ -459,6 +462,7 @@ class Recognizer:
             self._observer.wants_partial,
             earlier,
             self._turn_detector,
+            self.own_voice,
         )
         self._ahead = listener.speculation
         note = ''
@@ -559,6 +563,7 @@ class Recognizer:
             self._observer.on_partial,
             self._pace,
             self._attention,
+            self.own_voice,
         )
 
     def _hand_to_events(self, request: Request, utterance: Utterance) -> None:
@@ -684,8 +689,9 @@ class Recognizer:
                 )
                 self._await(request, utterance, again)
                 return
-            transcript = self._judged(hypothesis, utterance, request)
-            if transcript.outcome is Outcome.REJECTED and self._has_time(request, utterance):
+            transcript = self._heard_beside_robot(hypothesis, utterance, request)
+            unsaid = transcript.outcome in (Outcome.REJECTED, Outcome.SELF_SPEECH)
+            if unsaid and self._has_time(request, utterance):
                 transcript = replace(transcript, id=request.id)
                 if self._wait_on(request, transcript):
                     return
@@ -697,6 +703,27 @@ class Recognizer:
         """Return whether a wake word came only after the rest was left out."""
         left_out = isinstance(hypothesis, FirstWords)
         return left_out and self._attention.hears(utterance, request.wake_phrases)
+
+    def _heard_beside_robot(
+        self, hypothesis: Hypothesis, utterance: Utterance, request: Request
+    ) -> Transcript:
+        """Return the transcript of a text, without what the robot itself said in it."""
+        settings = request.settings
+        if not self.own_voice.is_beside(utterance, settings.self_speech):
+            return self._judged(hypothesis, utterance, request)
+        urgent = urgent_command(utterance, hypothesis, settings, self.own_voice)
+        rest = urgent.hypothesis if urgent else self.own_voice.without(utterance, hypothesis)
+        if rest.segments:
+            transcript = self._judged(rest, utterance, request)
+            return replace(transcript, raw_text=hypothesis.text)
+        # The time to start to speak counts from the end of the robot's speech.
+        request.frames_waited -= min(request.frames_waited, len(utterance.speech))
+        return Transcript(
+            Outcome.SELF_SPEECH,
+            reason='it is what the robot itself said (self_speech.text_topic)',
+            raw_text=hypothesis.text,
+            utterance=utterance,
+        )
 
     def _judged(
         self, hypothesis: Hypothesis, utterance: Utterance, request: Request

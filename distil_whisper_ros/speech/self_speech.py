@@ -53,3 +53,13 @@ class SelfSpeechGate:
         """Return whether the robot spoke at a moment of the clock."""
         with self._lock:
             return any(begun <= moment < ended for begun, ended in self._spans)
+
+    @property
+    def used(self) -> bool:
+        """Whether anybody has told that the robot speaks."""
+        return bool(self._spans)
+
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Return whether the robot spoke at some time between two moments of the clock."""
+        with self._lock:
+            return any(begun <= end and begin < ended for begun, ended in self._spans)

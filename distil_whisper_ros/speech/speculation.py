@@ -12,6 +12,7 @@ from ..core.types import Hypothesis, Utterance
 from .attention import Attention, behind_name, may_become_name, name_end, without_name
 from .hallucination_filter import rejection
 from .name_first import FirstWords, NameFirst, Transcribe
+from .own_voice import OwnVoice
 from .pace import Pace
 from .partial_text import LocalAgreement
 from .request import Request
@@ -29,11 +30,13 @@ class Speculation:
         on_partial: Callable[[Request, str], None],
         pace: Pace | None = None,
         attention: Attention | None = None,
+        own_voice: OwnVoice | None = None,
     ) -> None:
         """`post` runs a call on the event thread, where `on_partial` gets the settled text."""
         self._pace = pace or Pace()
         self._attention = attention or Attention()
-        self._name_first = NameFirst(transcribe, self._attention)
+        self._own_voice = own_voice or OwnVoice()
+        self._name_first = NameFirst(transcribe, self._attention, self._own_voice)
         self.pause = frame_count(self._pace.pause(request.settings.utterance.end_silence))
         """The number of frames without speech at which to call `transcribe_all`."""
         self.request = request
@@ -171,7 +174,9 @@ class Speculation:
                 raise error
             return
         hypothesis, request = job.future.result(), self.request
-        if self._over or isinstance(hypothesis, FirstWords):
+        # Only at the end it is certain whose words they are.
+        beside = self._own_voice.is_beside(utterance, request.settings.self_speech)
+        if self._over or beside or isinstance(hypothesis, FirstWords):
             return
         if not rejection(hypothesis, utterance, request.settings.hallucination_filter):
             settled = self._addressed(agree(hypothesis.text), utterance)

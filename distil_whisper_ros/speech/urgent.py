@@ -21,6 +21,7 @@ from ..core.types import Ending, Hypothesis, Utterance
 from .command_matcher import plain, urgent_words
 from .endpointer import Endpointer
 from .hallucination_filter import filtered
+from .own_voice import keys, OwnVoice
 from .utterance_buffer import UtteranceBuffer
 
 PAUSE = 3  # frames of a pause, 0.1 s, at which a draft is made: the end of a word, or a closed "p"
@@ -45,12 +46,19 @@ class UrgentCommand:
 
 
 def urgent_command(
-    utterance: Utterance, hypothesis: Hypothesis, settings: Settings
+    utterance: Utterance,
+    hypothesis: Hypothesis,
+    settings: Settings,
+    own_voice: OwnVoice | None = None,
 ) -> UrgentCommand | None:
     """Return the urgent command if a text is nothing else, and likely enough; or None.
 
-    Where a draft repeats a word more often than it was said, it is written once.
+    What the robot itself says meanwhile, `own_voice`, does not count. Where a draft repeats a word
+    more often than it was said, it is written once.
     """
+    if own_voice is not None:
+        known = {word for each in settings.commands.urgent_wordings for word in keys(each.text)}
+        hypothesis = own_voice.without(utterance, hypothesis, known)
     found = urgent_words(hypothesis.text, settings.commands)
     if found is None or len(hypothesis.segments) != 1:
         return None
@@ -71,10 +79,20 @@ def urgent_command(
 class UrgentWatch:
     """Makes drafts of one utterance, and tells when one is an urgent command."""
 
-    def __init__(self, settings: Settings, submit: Submit, idle: Callable[[], bool]) -> None:
-        """`submit` gives the scheduler a draft; `idle` tells whether it has nothing to do."""
+    def __init__(
+        self,
+        settings: Settings,
+        submit: Submit,
+        idle: Callable[[], bool],
+        own_voice: OwnVoice | None = None,
+    ) -> None:
+        """`submit` gives the scheduler a draft; `idle` tells whether it has nothing to do.
+
+        `own_voice` knows what the robot says.
+        """
         self._settings = settings
         self._submit, self._idle = submit, idle
+        self._own_voice = own_voice or OwnVoice()
         self._draft: tuple[Utterance, Job] | None = None
         self._covered = 0  # frames of the utterance that the latest draft has
         self._over = not settings.commands.all_urgent or not settings.utterance.endpointing
@@ -119,8 +137,8 @@ class UrgentWatch:
         if job.future.exception() is not None:
             return None  # the utterance itself is transcribed, and its request tells what is wrong
         hypothesis = job.future.result()
-        command = urgent_command(utterance, hypothesis, self._settings)
-        said = plain(hypothesis.text).split()
+        command = urgent_command(utterance, hypothesis, self._settings, self._own_voice)
+        said = plain(self._own_voice.without(utterance, hypothesis).text).split()
         self._over = len(said) > self._longest + MORE and len({*said}) > MORE
         return command
 
@@ -138,14 +156,21 @@ class UrgentEar:
     in pieces: each one ends at a short silence, or when it is PIECE s long.
     """
 
-    def __init__(self, settings: Settings, submit: Submit, idle: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        submit: Submit,
+        idle: Callable[[], bool],
+        own_voice: OwnVoice | None = None,
+    ) -> None:
         """Take what an UrgentWatch takes."""
-        self._settings, self._submit, self._idle = settings, submit, idle
+        self._settings = settings
+        self._new = lambda: UrgentWatch(settings, submit, idle, own_voice)
         self._piece = replace(
             settings.utterance, max_duration=PIECE, end_silence=PIECE_SILENCE, min_speech=0.0
         )
         self._pre_roll = frame_count(settings.microphone.pre_roll)
-        self._watch = self._last = UrgentWatch(settings, submit, idle)
+        self._watch = self._last = self._new()
         self._begin([])
 
     def _begin(self, earlier: list[tuple[Frame, float]]) -> None:
@@ -153,9 +178,7 @@ class UrgentEar:
         self._endpointer = Endpointer(self._piece, self._settings.microphone.pre_roll, True)
         self._buffer = UtteranceBuffer(self._pre_roll, earlier)
         self._last.discard()
-        self._last, self._watch = self._watch, UrgentWatch(
-            self._settings, self._submit, self._idle
-        )
+        self._last, self._watch = self._watch, self._new()
 
     def take(self, frame: Frame, probability: float) -> None:
         """Take a frame with its probability of speech."""

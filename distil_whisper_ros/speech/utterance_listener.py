@@ -20,6 +20,7 @@ from ..core.settings import ModelSettings
 from ..core.types import Ending, Utterance
 from .endpointer import Endpointer
 from .near_speaker import NearSpeaker
+from .own_voice import OwnVoice
 from .request import Request
 from .self_speech import SelfSpeechGate
 from .speculation import Speculation
@@ -59,16 +60,19 @@ class UtteranceListener:
         wants_partial: Callable[[], bool],
         earlier: Sequence[tuple[Frame, float]] = (),
         turn_detector: TurnDetector | None = None,
+        own_voice: OwnVoice | None = None,
     ) -> None:
         """Start to listen.
 
         `speculation` makes the work ahead for a request; `wants_partial` tells whether anybody
         reads along. `earlier` frames, with their probabilities of speech, came behind the last
         utterance: they are taken first. Without a `turn_detector`, silence ends the utterance.
+        `own_voice` knows what the robot says.
         """
         self.request = request
         self._voice_activity = voice_activity
         self._gate = gate
+        self._own_voice = own_voice or OwnVoice(gate)
         self._machine = machine
         self._make_speculation = speculation
         self._wants_partial = wants_partial
@@ -76,13 +80,17 @@ class UtteranceListener:
         self._turn = TurnWatch(turn_detector)
         self._urgent: UrgentCommand | None = None  # that was heard
         self._ear: UrgentEar | None = None  # that hears them while the robot speaks
+        self._covered = False  # whether the robot spoke in the last frame
         self._blocked = 0  # frames in which the robot spoke, in a row
         self._speech_start = math.inf
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
         self._replay = deque(earlier)
         self._restart()
-        goes_on = self._hears_through and not earlier and gate.covers(time.monotonic())
+        mutes = (
+            self._hears_through and not self.request.settings.self_speech.barge_in and not earlier
+        )
+        goes_on = mutes and gate.covers(time.monotonic())
         self._blocked = int(goes_on)
         machine.update(phase=Phase.WAITING, self_speech=gate.reason if goes_on else '')
 
@@ -98,7 +106,9 @@ class UtteranceListener:
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
 
     def _make_watch(self) -> UrgentWatch:
-        return UrgentWatch(self.request.settings, self._submit_draft, self._is_idle)
+        return UrgentWatch(
+            self.request.settings, self._submit_draft, self._is_idle, self._own_voice
+        )
 
     def _submit_draft(
         self, priority: Priority, utterance: Utterance, settings: ModelSettings
@@ -158,7 +168,8 @@ class UtteranceListener:
 
         `probability` of speech is given for a frame that voice activity has seen already.
         """
-        if self._gate.covers(frame.time):
+        covered = self._gate.covers(frame.time)
+        if covered and not self.request.settings.self_speech.barge_in:
             return self._block() or self._hear_through(frame, probability)
         if probability is None:
             probability = self._voice_activity(frame.samples)
@@ -166,6 +177,7 @@ class UtteranceListener:
             return self._hear_through(frame, probability) or self._give_up_waiting()
         spoke, silence = self.speaking, Ending.SILENCE
         recent = time.monotonic() - frame.time < RECENT
+        self._hear_beside(frame, probability, covered and recent)
         if spoke:
             silence = self._require_pause(recent)
         ending = self._endpointer.step(self._near(frame.samples, probability))
@@ -195,7 +207,8 @@ class UtteranceListener:
             and self._endpointer.pause > self.speculation.pause
         ):
             whole = self.speculation.whole  # at a later pause, as behind a repetition
-            self._urgent = urgent_command(*whole, self.request.settings) if whole else None
+            settings = self.request.settings
+            self._urgent = urgent_command(*whole, settings, self._own_voice) if whole else None
         return self._urgent is not None
 
     def _require_pause(self, recent: bool) -> Ending:
@@ -265,14 +278,28 @@ class UtteranceListener:
         """Listen for an urgent command while the robot speaks; drop everything else."""
         if not self._hears_through or time.monotonic() - frame.time > RECENT:
             return None
-        if self._ear is None:
-            settings = self.request.settings
-            self._ear = UrgentEar(settings, self._submit_draft, self._is_idle)
         if probability is None:
             probability = self._voice_activity(frame.samples)
-        self._ear.take(frame, probability)
-        self._urgent = self._ear.found()
+        ear = self._listen_in_pieces(frame, probability)
+        self._urgent = ear.found()
         return None if self._urgent is None else Ending.COMMAND
+
+    def _hear_beside(self, frame: Frame, probability: float, covered: bool) -> None:
+        """Listen for urgent commands in pieces too: the robot may speak without a pause."""
+        if covered and not self._covered and self._ear is not None:
+            self._ear.discard()
+            self._ear = None  # it heard what the robot said before
+        self._covered = covered
+        if covered and self._hears_through:
+            self._listen_in_pieces(frame, probability)
+
+    def _listen_in_pieces(self, frame: Frame, probability: float) -> UrgentEar:
+        if self._ear is None:
+            self._ear = UrgentEar(
+                self.request.settings, self._submit_draft, self._is_idle, self._own_voice
+            )
+        self._ear.take(frame, probability)
+        return self._ear
 
     def _quiet_again(self, probability: float) -> bool:
         """Return whether an utterance may start: not within one that began during robot speech."""
@@ -298,7 +325,8 @@ class UtteranceListener:
         speculation.count_frame()
         reads_along = self.request.partial or self._wants_partial()
         pause = self._endpointer.pause
-        self._watch.follow(self._endpointer, self._so_far)
+        if not self._covered:
+            self._watch.follow(self._endpointer, self._so_far)
         if settings.endpointing:
             self._turn.follow(pause, self.request.settings, self._heard)
         if pause == speculation.pause and settings.speculative and settings.endpointing:

@@ -6,6 +6,8 @@ import subprocess
 from lifecycle_msgs.msg import Transition
 from robot import Client, executable, isolation, MODEL, RecognizerProcess, VirtualMicrophone
 
+from distil_whisper_ros.cli.doctor import echo_canceller
+
 
 def doctor(*words: str, **environment: str):
     return subprocess.run(
@@ -69,3 +71,18 @@ def test_it_explains_itself():
     done = doctor('--help')
     assert done.returncode == 0
     assert 'examples:' in done.stdout
+
+
+def test_it_finds_an_echo_canceller(microphone, monkeypatch):
+    for name, value in microphone.environment.items():
+        monkeypatch.setenv(name, value)
+    ((good, finding, _),) = echo_canceller()
+    assert good and 'no such source' in finding
+    command = ['pactl', 'load-module', 'module-echo-cancel', 'aec_method=webrtc']
+    command += ['source_name=robot_ears', 'sink_name=robot_voice', 'sink_master=speaker']
+    subprocess.run([*command, 'source_master=robot_mic'], check=True, stdout=subprocess.DEVNULL)
+    ((good, finding, _),) = echo_canceller()
+    assert good and 'the source robot_ears' in finding and 'monitor' not in finding
+    monkeypatch.setenv('PATH', '')
+    ((good, finding, _),) = echo_canceller()
+    assert good and 'unknown' in finding

@@ -36,6 +36,8 @@ def idle(recording):
         ('model.beams', 2, 'model.beams is now called model.beam_width: use the new name'),
         ('mute.tail', 0.1, 'mute.tail is now called self_speech.tail: use the new name'),
         ('self_speech.topics', ['a b'], "self_speech.topics has the name 'a b', which ROS does"),
+        ('self_speech.text_topic', 'a b', "self_speech.text_topic has the name 'a b', which ROS"),
+        ('self_speech.policy', 'talk', 'must be one of: mute, barge_in'),
         ('self_speech.actions', ['say', '7'], "self_speech.actions has the name '7', which ROS"),
         ('audio.topic', 'x//y', "audio.topic has the name 'x//y', which ROS does not allow"),
         ('save_audio_directory', '/tmp', 'restart the node with the new value'),

@@ -42,6 +42,7 @@ LIBRARIES = {
     'speech/turn_detector': {'numpy', 'onnxruntime'},
     'speech/attention': {'rapidfuzz'},
     'speech/command_matcher': {'rapidfuzz'},
+    'speech/own_voice': {'rapidfuzz'},
     'speech/batch_transcription': {'numpy'},
     'whisper/checkpoint': {'huggingface_hub', 'tqdm'},
     'whisper/checkpoint_files': {'safetensors'},
