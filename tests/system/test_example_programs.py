@@ -336,10 +336,10 @@ def test_states_are_colours_and_tones(there):
     assert earcons == []  # there is a loudspeaker
 
 
-def test_without_a_loudspeaker_a_state_is_a_name(there):
+def test_without_a_loudspeaker_a_state_is_a_name(there, tmp_path):
     client, _ = there
     earcons = texts_of(client, 'earcon')
-    with example('sounds_and_lights.py', HOME='/nowhere', PULSE_SERVER='none') as process:
+    with example('sounds_and_lights.py', HOME=str(tmp_path), PULSE_SERVER='none') as process:
         wait_for(lambda: count(client, 'speech/state') > 1, 20, 'the subscription')
         client.switch('mute', True)
         wait_for(lambda: earcons, 10, 'the name')
