@@ -60,11 +60,11 @@ DOMAINS = itertools.cycle(random.SystemRandom().sample(MINE, len(MINE)))
 
 def isolation() -> dict[str, str]:
     """Return an environment in which ROS reaches only its own processes on this machine."""
-    humble = os.environ.get('ROS_DISTRO') == 'humble'  # newer ones warn of the older name
-    local = (
-        {'ROS_LOCALHOST_ONLY': '1'} if humble else {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-    )
-    return {'ROS_DOMAIN_ID': str(next(DOMAINS)), **local}
+    # By UDP: ROS_LOCALHOST_ONLY and its successor would add shared memory.
+    return {
+        'ROS_DOMAIN_ID': str(next(DOMAINS)),
+        'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'tools/loopback.xml'),
+    }
 
 
 def goforward() -> np.ndarray:
@@ -305,7 +305,9 @@ class Client:
 
     def __init__(self, environment: dict[str, str], namespace: str = '') -> None:
         """Join the domain of `environment`."""
-        os.environ.update({k: v for k, v in environment.items() if k.startswith('ROS_')})
+        os.environ.update(
+            {k: v for k, v in environment.items() if k.startswith(('ROS_', 'FASTRTPS_'))}
+        )
         self.domain = int(environment['ROS_DOMAIN_ID'])
         self._context = Context()
         rclpy.init(context=self._context, domain_id=self.domain)

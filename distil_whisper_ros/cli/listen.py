@@ -193,8 +193,7 @@ def main(given: list[str] | None = None) -> None:
         code = error.code if isinstance(error.code, int) else 1
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(code)  # rclpy's threads may still wait
+    sys.exit(code)
 
 
 def listen(options: argparse.Namespace) -> int:
@@ -208,6 +207,21 @@ def listen(options: argparse.Namespace) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     client = ActionClient(node, Listen, 'speech/listen')
+    try:
+        return ask(executor, node, client, options)
+    finally:
+        # A process that just ends stays in the graph of the others for 20 s, and what it shared of
+        # its memory stays on the disk, where the next one finds it.
+        executor.shutdown(timeout_sec=0)
+        client.destroy()
+        node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def ask(executor: Any, node: Any, client: Any, options: argparse.Namespace) -> int:
+    """Send the goal if there is a recognizer, print the result; return the exit code."""
+    from distil_whisper_msgs.action import Listen
+
     if not client.wait_for_server(DISCOVERY_TIMEOUT):
         where = node.resolve_topic_name('speech/listen')
         print(

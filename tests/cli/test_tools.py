@@ -31,6 +31,10 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+def shared_memory() -> list[Path]:
+    return list(Path('/dev/shm').iterdir())
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('recordings')
@@ -304,6 +308,16 @@ class TestListen:
         done = run('listen', '--namespace', 'nobody')
         assert done.returncode == 2
         assert 'there is no recognizer at /nobody/speech/listen' in done.stderr
+
+    def test_it_leaves_no_shared_memory(self, hearing):
+        """What a process leaves behind is found by the next one that gets its port."""
+        environment = {**os.environ}
+        del environment['FASTRTPS_DEFAULT_PROFILES_FILE']
+        command = [str(executable('listen')), '--namespace', 'nobody']
+        subprocess.run(command, env=environment, check=False, capture_output=True, timeout=60)
+        first = 7400 + 250 * hearing.domain  # of the ports of a domain
+        left = [re.search('fastrtps_port([0-9]+)', path.name) for path in shared_memory()]
+        assert not [each for each in left if each and first <= int(each[1]) < first + 250]
 
     def test_the_recognizer_goes(self, hearing):
         """A server that takes the goal, and is gone before it has a result."""

@@ -198,10 +198,7 @@ def test_a_clock_that_does_not_come_is_logged_once(recording):
 
 def test_two_clients_at_once_are_both_answered(node):
     client, process = node
-    surroundings = {
-        'ROS_DOMAIN_ID': str(client.domain),
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-    }
+    surroundings = {'ROS_DOMAIN_ID': str(client.domain)}
     with Client(surroundings) as other:
         futures = [each.start_trigger('record') for each in (client, other) for _ in range(4)]
         wait_for(lambda: all(f.done() for f in futures), 30, 'an answer to each call')

@@ -270,10 +270,7 @@ class TestHearing:
 
         client, process = hearing
         clear(client)
-        environment = {
-            'ROS_DOMAIN_ID': str(client.domain),
-            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-        }
+        environment = {'ROS_DOMAIN_ID': str(client.domain)}
         with Client(environment) as late:
             late.wait_state('ready', timeout=10)
             time.sleep(0.5)
