@@ -108,8 +108,9 @@ class Speculation:
         self, priority: Priority, utterance: Utterance, settings: ModelSettings
     ) -> Job:
         """Start to make a draft of an utterance that may be an urgent command."""
+        transcribe = self._transcribe
         return self._scheduler.submit(
-            priority, lambda context: self._transcribe(utterance, settings, context)
+            priority, lambda context: transcribe(utterance, settings, context)
         )
 
     @property
@@ -156,9 +157,10 @@ class Speculation:
 
     def submit(self, priority: Priority, utterance: Utterance, settings: ModelSettings) -> Job:
         """Start to transcribe an utterance, if it is meant for the robot; see name_first.py."""
-        request = self.request
+        # Not by way of self, which keeps the job: they and the audio would hold each other.
+        request, work = self.request, self._name_first
         return self._scheduler.submit(
-            priority, lambda context: self._name_first(request, utterance, settings, context)
+            priority, lambda context: work(request, utterance, settings, context)
         )
 
     def _show_when_done(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:

@@ -1,7 +1,7 @@
 """Is the speaker done? From evidence at a pause to the pause that ends the utterance.
 
 People pause within a sentence for longer than they want to wait for an answer, so no fixed pause
-is right for both. Two kinds of evidence are there 0.2 s after the last word: Smart Turn's
+is right for both. Two kinds of evidence are there 0.3 s after the last word: Smart Turn's
 probability, from the voice; and the text so far, from the work ahead. Where they agree that the
 sentence is complete, the utterance ends at once; where they agree that it is not, it may go on
 until `utterance.max_pause`; otherwise `utterance.end_silence` decides, as without them.
@@ -17,7 +17,7 @@ from ..core.settings import UtteranceSettings
 from ..core.types import Ending, Hypothesis
 from .command_matcher import plain
 
-SHORT_PAUSE = 0.192  # s: the margin behind the last word that the transcription gets
+SHORT_PAUSE = 0.128  # s: the margin behind the last word that the transcription gets
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
 SURE = 0.95  # probability of Smart Turn from which a doubtful text does not matter

@@ -6,13 +6,21 @@ import time
 import numpy as np
 
 from distil_whisper_ros.audio.source import SourceHealth
-from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH
+from distil_whisper_ros.core.audio_format import (
+    Frame,
+    frame_count,
+    FRAME_DURATION,
+    FRAME_LENGTH,
+)
 from distil_whisper_ros.core.errors import DeviceError
 from distil_whisper_ros.core.scheduler import Scheduler
 from distil_whisper_ros.core.settings import settings_from
 from distil_whisper_ros.core.types import Hypothesis, Segment
 from distil_whisper_ros.speech.recognizer import Recognizer
 from distil_whisper_ros.speech.state import Lifecycle, StateMachine
+from distil_whisper_ros.speech.utterance_buffer import MARGIN
+
+BEHIND = frame_count(MARGIN)  # frames of the pause that an utterance keeps
 
 SETTINGS = settings_from(
     {

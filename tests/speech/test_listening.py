@@ -5,7 +5,7 @@ import threading
 import time
 
 import pytest
-from scripted import build, Notes, said, Script, SETTINGS, Stream, until, with_settings
+from scripted import BEHIND, build, Notes, said, Script, SETTINGS, Stream, until, with_settings
 
 from distil_whisper_ros.core.audio_format import FRAME_DURATION
 from distil_whisper_ros.core.errors import BusyError, DeviceError
@@ -116,7 +116,7 @@ class TestHandsFree:
         gate.set()
         until(lambda: len(notes.transcripts) == 4)
         durations = [round(t.utterance.duration / FRAME_DURATION) for t in notes.transcripts]
-        assert durations == [31] * 4  # each with its pre-roll and the pause behind it
+        assert durations == [25 + BEHIND] * 4  # each with its pre-roll and the pause behind it
         assert recognizer.dropped == 0
 
     def test_beyond_the_queue_the_oldest_is_dropped_counted_and_reported(self, make):
@@ -399,7 +399,7 @@ class TestPartial:
         stream.say('_' * 8)
         assert request.result(5).accepted
         assert len(calls) == 1
-        assert notes.partial == []
+        assert notes.partial in ([], ['go forward'])  # the text at the pause
 
     def test_it_gives_way_to_the_final_text(self, make):
         aborted = threading.Event()

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from scripted import build, Notes, said, Script, SETTINGS, with_settings
+from scripted import BEHIND, build, Notes, said, Script, SETTINGS, with_settings
 
 from distil_whisper_ros.core.audio_format import Frame, FRAME_DURATION, FRAME_LENGTH
 from distil_whisper_ros.core.errors import BusyError, DeviceError, InactiveError, ModelError
@@ -36,8 +36,8 @@ def test_an_utterance_from_top_to_bottom(make):
     assert transcript.text == 'go forward'
     assert transcript.utterance.ending is Ending.SILENCE
     assert transcript.utterance.voiced == pytest.approx(20 * FRAME_DURATION)
-    # 5 frames of pre-roll, 20 of speech, 6 of the pause
-    assert transcript.utterance.duration == pytest.approx(31 * FRAME_DURATION)
+    # 5 frames of pre-roll, 20 of speech, and those of the pause
+    assert transcript.utterance.duration == pytest.approx((25 + BEHIND) * FRAME_DURATION)
     assert transcript.utterance.speech_start == pytest.approx(9 * FRAME_DURATION)
     assert transcript.utterance.speech_end == pytest.approx(29 * FRAME_DURATION)
     assert notes.states == [State.WAITING, State.HEARING, State.TRANSCRIBING, State.READY]
@@ -178,7 +178,7 @@ def test_a_pause_is_transcribed_already_and_used_if_it_is_the_end(make):
     assert len(lengths) == 1  # at the pause, and not again
     assert transcript.accepted
     assert transcript.utterance.ending is Ending.SILENCE
-    assert transcript.utterance.duration == pytest.approx(26 * FRAME_DURATION)
+    assert transcript.utterance.duration == pytest.approx((20 + BEHIND) * FRAME_DURATION)
 
 
 def test_a_guess_is_discarded_when_the_speaker_goes_on(make):
@@ -191,8 +191,8 @@ def test_a_guess_is_discarded_when_the_speaker_goes_on(make):
 
     recognizer, _, _ = make('', counts, Clock('S' * 20 + '_' * 8 + 'S' * 10 + '_' * 30))
     transcript = recognizer.record(settings).result(5)
-    assert lengths == [26, 44]
-    assert transcript.text == '44 frames'
+    assert lengths == [20 + BEHIND, 38 + BEHIND]
+    assert transcript.text == f'{38 + BEHIND} frames'
 
 
 def test_a_failed_guess_is_a_failed_transcription(make):
@@ -308,7 +308,7 @@ def test_too_long_speech_is_cut_where_it_is_quietest(make):
     assert heard[0].ending is Ending.MAX_DURATION
     assert abs(round(heard[0].duration / FRAME_DURATION) - (100 - quiet + 2)) <= 2
     total = sum(len(each.samples) for each in heard)
-    assert total == (200 + 6) * FRAME_LENGTH
+    assert total == (200 + BEHIND) * FRAME_LENGTH
     for before, after in zip(heard, heard[1:]):
         assert after.time == pytest.approx(before.time + before.duration, abs=1e-6)
 
