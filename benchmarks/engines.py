@@ -14,7 +14,9 @@ import time
 from typing import Any
 
 import numpy as np
+from whisper_cpp import whisper_cpp
 
+RESULTS = Path(__file__).parent / 'results'
 FULL_CONTEXT = 30 * 16_000  # samples
 
 ENGINES = {
@@ -24,6 +26,10 @@ ENGINES = {
     'card': "the model card's pipeline as written",
     'fw-int8': 'faster-whisper int8, beam 1',
     'fw-float32': 'faster-whisper float32, beam 1',
+    'fw-beam5': 'faster-whisper int8, beam 5',
+    'wcpp': 'whisper.cpp float16, beam 1',
+    'wcpp-short': 'whisper.cpp float16, 7 s behind the speech',
+    'wcpp-beam5': 'whisper.cpp float16, beam 5',
 }
 
 
@@ -91,7 +97,7 @@ def card(model: str):
     return run
 
 
-def faster_whisper(kind: str, vad: bool = False):
+def faster_whisper(kind: str, vad: bool = False, beam_width: int = 1):
     """On the very file that our weights were unpacked from; `vad` is its voice activity filter."""
     from faster_whisper import WhisperModel
 
@@ -102,7 +108,9 @@ def faster_whisper(kind: str, vad: bool = False):
     model = WhisperModel(str(folder), device='auto', compute_type=kind)
 
     def run(samples):
-        segments, _ = model.transcribe(samples, beam_size=1, language='en', vad_filter=vad)
+        segments, _ = model.transcribe(
+            samples, beam_size=beam_width, language='en', vad_filter=vad
+        )
         return ' '.join(segment.text for segment in segments), {}
 
     return run
@@ -118,6 +126,10 @@ def main() -> None:
         'card': lambda: card(model),
         'fw-int8': lambda: faster_whisper('int8'),
         'fw-float32': lambda: faster_whisper('float32'),
+        'fw-beam5': lambda: faster_whisper('int8', beam_width=5),
+        'wcpp': lambda: whisper_cpp(model, RESULTS),
+        'wcpp-short': lambda: whisper_cpp(model, RESULTS, margin=7.0),
+        'wcpp-beam5': lambda: whisper_cpp(model, RESULTS, beam_width=5),
     }[engine]()
     loaded = time.perf_counter()
     clips = np.load(audio)
