@@ -20,9 +20,11 @@ from .command_matcher import plain
 SHORT_PAUSE = 0.128  # s: the margin behind the last word that the transcription gets
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
-SURE = 0.95  # probability of Smart Turn from which a doubtful text does not matter
-UNLIKELY = 0.9  # below it, a text without a full stop goes on
-UNSURE = 0.3  # below it, a text with a doubtful full stop goes on
+CERTAIN = 0.985  # probability of Smart Turn from which a text without a full stop does not matter
+SURE = 0.95  # from which a single word is all
+LIKELY = 0.85  # from which the model's doubt about its full stop does not matter
+UNLIKELY = 0.8  # below it, a text without a full stop goes on
+UNSURE = 0.1  # below it, a text with a doubtful full stop goes on
 SHORT = 1.0  # s of speech, below which a voice alone tells little
 SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
 SENTENCE_ENDS = tuple('.!?。！？।')
@@ -123,7 +125,12 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
     threshold = SURE if short else settings.turn_threshold
     if text is TextEvidence.COMPLETE and probability >= threshold:
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
-    if text in (TextEvidence.DOUBTFUL, TextEvidence.WORD) and probability >= SURE:
+    enough = {
+        TextEvidence.WORD: SURE,
+        TextEvidence.DOUBTFUL: SURE if short else LIKELY,
+        TextEvidence.UNFINISHED: CERTAIN,
+    }
+    if text in enough and probability >= max(enough[text], threshold):
         return at_once, Ending.SMART_TURN
     expected = {TextEvidence.DOUBTFUL: UNSURE, TextEvidence.UNFINISHED: UNLIKELY}
     goes_on = text in expected and probability < expected[text]

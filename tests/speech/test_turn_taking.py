@@ -81,6 +81,8 @@ def test_a_command_counts_only_whole():
         (0.97, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.SMART_TURN),
         (0.75, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.TEXT),
         (0.97, TextEvidence.DOUBTFUL, 0.9, AT_ONCE, Ending.SMART_TURN),
+        (0.87, TextEvidence.DOUBTFUL, 2.0, AT_ONCE, Ending.SMART_TURN),
+        (0.99, TextEvidence.UNFINISHED, 0.8, AT_ONCE, Ending.SMART_TURN),
         (0.97, TextEvidence.WORD, 0.4, AT_ONCE, Ending.SMART_TURN),
         (0.75, TextEvidence.COMPLETE, 0.5, SILENCE, Ending.SILENCE),
         # A command is a command, however it sounds.
@@ -89,6 +91,8 @@ def test_a_command_counts_only_whole():
         (0.05, TextEvidence.COMPLETE, 2.0, SILENCE, Ending.SILENCE),
         (0.97, TextEvidence.UNFINISHED, 2.0, SILENCE, Ending.SILENCE),
         (0.7, TextEvidence.DOUBTFUL, 2.0, SILENCE, Ending.SILENCE),
+        (0.87, TextEvidence.DOUBTFUL, 0.9, SILENCE, Ending.SILENCE),
+        (0.85, TextEvidence.UNFINISHED, 2.0, SILENCE, Ending.SILENCE),
         (0.97, TextEvidence.UNKNOWN, 2.0, SILENCE, Ending.SILENCE),
         (0.97, None, 2.0, SILENCE, Ending.SILENCE),
         (None, TextEvidence.COMPLETE, 2.0, SILENCE, Ending.SILENCE),
@@ -109,6 +113,12 @@ def test_the_pause_that_ends_an_utterance(probability, text, voiced, pause, endi
         SILENCE,
         Ending.SILENCE,
     )
+
+
+@pytest.mark.parametrize('text', [TextEvidence.COMPLETE, TextEvidence.DOUBTFUL])
+def test_a_higher_threshold_counts_for_each_text(text):
+    careful = replace(USUAL, turn_threshold=0.95)
+    assert required_pause(Evidence(2.0, 0.9, text), careful) == (SILENCE, Ending.SILENCE)
 
 
 @pytest.mark.parametrize(
