@@ -54,7 +54,9 @@ from distil_whisper_ros.speech.voice_activity import VoiceActivity
 from distil_whisper_ros.whisper.checkpoint import find_turn_model
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
-KNOWN = 0.3  # s behind the end of speech, at which both kinds of evidence are there on 2 cores
+KNOWN = (
+    0.3  # s behind the end of speech, at which both kinds of evidence are there on a fast machine
+)
 LENGTHS = np.linspace(0.3, 1.5, 25)  # s
 BEFORE, BEHIND = 0.6, 1.2  # s of silence around a sentence
 LOUDNESS = 10 ** (-70 / 20)  # of the silence, as in the virtual microphone's room
