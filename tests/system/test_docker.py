@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -233,6 +234,26 @@ def test_a_base_image_without_colcon_is_named(tmp_path):
     )
     assert run.returncode == 1
     assert run.stderr.startswith('colcon is not in this image: take one that has ROS 2')
+
+
+def test_a_build_without_cudss_says_what_to_type(tmp_path):
+    """The step of the Dockerfile, on a stand-in of a Jetson that does not reach the address."""
+    text = (DOCKER / 'Dockerfile').read_text()
+    (step,) = re.findall(r'^RUN (if \[ "\$\(uname -m\)".*?\n    fi)\n', text, re.M | re.S)
+    for name, body in {'uname': 'echo aarch64', 'wget': 'exit 8', 'ldconfig': 'exit 0'}.items():
+        (tmp_path / name).write_text(f'#!/bin/sh\n{body}\n')
+        (tmp_path / name).chmod(0o755)
+    for address, code in (('https://nowhere/keyring.deb', 1), ('', 0)):
+        path = os.pathsep.join([str(tmp_path), os.environ['PATH']])
+        run = subprocess.run(
+            ['bash', '-o', 'pipefail', '-c', step],
+            env={'PATH': path, 'CUDA_KEYRING': address},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == code
+        wanted = f'cuDSS cannot be installed from {address}: give another' if code else ''
+        assert run.stderr.startswith(wanted) and bool(run.stderr) == bool(code)
 
 
 @pytest.fixture

@@ -61,6 +61,9 @@ def test_beam_search_works_without_the_weights_of_an_int8_encoder():
 
 def test_int8_needs_less_memory_than_float32():
     """Of the file's float weights only what is read again stays in memory."""
-    found = {kind: measured(str(MODEL), kind) for kind in ('float32', 'int8')}
+    kinds = ('float32', 'int8', 'faster-whisper int8')
+    found = {kind: measured(str(MODEL), kind) for kind in kinds}
     assert found['int8']['peak'] < found['float32']['peak'] - 20
     assert found['int8']['resident'] < found['float32']['resident'] - 20
+    # Above the libraries: PyTorch and transformers alone are larger than faster-whisper's.
+    assert found['int8']['peak'] < found['faster-whisper int8']['peak'] + 150
