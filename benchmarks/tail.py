@@ -5,7 +5,7 @@
 The transcription begins when the tail is there, so a shorter one makes the text come sooner; but a
 word fades out. Voice activity cuts the 156 utterances out of silence, as the node does, each time
 with another tail; with `--speech` those of a folder too (cli/reference_texts.py has the layouts),
-as they are and in noise 20, 15 and 10 dB below. Greedy decoding.
+as they are and in noise 20, 15 and twice 10 dB below. Greedy decoding.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from distil_whisper_ros.speech.voice_activity import VoiceActivity
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 TAILS = (0.192, 0.128, 0.096)  # s
-RATIOS = (20, 15, 10)  # dB of signal to noise
+RATIOS = (20, 15, 10, 10)  # dB of signal to noise
 
 
 def cut_out(samples: np.ndarray, tail: float) -> Utterance:
@@ -78,8 +78,8 @@ def main() -> None:
     if options.speech:
         clean, _ = clips_of(options.speech)
         noisy = [
-            (with_noise(samples, ratio, 1000 * ratio + number), text)
-            for ratio in RATIOS
+            (with_noise(samples, ratio, 1000 * turn + number), text)
+            for turn, ratio in enumerate(RATIOS)
             for number, (samples, text) in enumerate(clean)
         ]
         show('recordings, clean and in noise', [*clean, *noisy][some], transcribe, digits=True)
