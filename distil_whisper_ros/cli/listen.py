@@ -202,6 +202,7 @@ def listen(options: argparse.Namespace) -> int:
     import rclpy
     from rclpy.action.client import ActionClient
     from rclpy.executors import SingleThreadedExecutor
+    from rclpy.utilities import try_shutdown
 
     node = rclpy.create_node('listen', namespace=options.namespace)
     executor = SingleThreadedExecutor()
@@ -215,7 +216,7 @@ def listen(options: argparse.Namespace) -> int:
         executor.shutdown(timeout_sec=0)
         client.destroy()
         node.destroy_node()
-        rclpy.try_shutdown()
+        try_shutdown()
 
 
 def ask(executor: Any, node: Any, client: Any, options: argparse.Namespace) -> int:
