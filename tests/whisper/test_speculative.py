@@ -45,7 +45,7 @@ def both(transcriber, samples, wanted, size=FULL_CONTEXT):
 def test_the_tokens_are_those_without_an_assistant(poor):
     # 448 tokens would let a text loop until it is noticed, which drafts do in other steps.
     wanted = task(poor, max_new_tokens=128)
-    for samples, _ in every(7):
+    for samples, _ in every(13):
         seconds = min(30, len(samples) // 16_000 + 8)
         alike(*both(poor, samples, wanted, seconds * 16_000))
 
