@@ -81,8 +81,8 @@ def test_a_person_is_heard_beside_it(client, room):
     assert first.endswith('go forward ten meters')
     assert not {'museum', 'merchant', 'clocks'} & {*' '.join([first, *others]).split()}
     assert client.partials == []
-    # In 3 of 12 runs, more on a busy machine, tiny.en writes some of the robot's words as others
-    # ("on the stairs"), which count as the person's: see the guide.
+    # In 5 of 15 runs on a busy machine tiny.en wrote some of the robot's words as others
+    # ("on the stairs"), which counted as the person's: see the guide.
     if os.environ.get('RELIABILITY') == 'full':
         assert [first, *others] == ['go forward ten meters']
 
