@@ -197,8 +197,18 @@ class SpeechRecognizer(ManagedNode):
         # Nothing leaves the machine of somebody who has the model already, for turn detection
         # neither.
         offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
-        transcriber = Transcriber(settings.model, self._on_progress, self._warn, self._on_resting)
         scheduler = Scheduler(self._on_late_failure, on_idle=self._on_idle)
+        model = settings.model
+        # In the thread that uses it: PyTorch keeps threads and 13 MB for each that computes.
+        loading = scheduler.submit(
+            Priority.FINAL,
+            lambda _: Transcriber(model, self._on_progress, self._warn, self._on_resting),
+        )
+        try:
+            transcriber = loading.future.result()
+        except BaseException:
+            scheduler.close()
+            raise
         queue = TranscriptionQueue(
             transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
         )
