@@ -60,6 +60,9 @@ class Clip:
     def begin(self) -> None:
         self._left = list(self._frames)
 
+    def wake(self) -> None:
+        pass
+
     def read(self, wait_for=1):
         if not self._left:
             raise EOFError

@@ -33,6 +33,7 @@ class BufferedSource:
         self._frames: deque[Frame] = deque(maxlen=round(BUFFER / FRAME_DURATION))
         self._listening = False
         self._wait_for = BATCH  # frames that the reader waits for
+        self._woken = False
         self._latest = 0.0  # when the latest frame came, or the utterance began
         self._meter = LevelMeter()
         self._device_problem = ''  # the meter has the signal's
@@ -58,9 +59,10 @@ class BufferedSource:
             self._wait_for = wait_for
             if not self._frames and not self._device_problem:
                 self._condition.wait_for(
-                    lambda: len(self._frames) >= wait_for or self._device_problem,
+                    lambda: len(self._frames) >= wait_for or self._device_problem or self._woken,
                     0.2 if wait_for > 1 else 0.1,
                 )
+            self._woken = False
             if self._frames:
                 return self._frames.popleft()
             if self._device_problem:
@@ -72,6 +74,12 @@ class BufferedSource:
                     else f'no audio comes from {self._name}: it is closed'
                 )
             return None
+
+    def wake(self) -> None:
+        """Let a read that waits return None now."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
 
     def end(self) -> None:
         """End an utterance: keep only the pre-roll from now on."""

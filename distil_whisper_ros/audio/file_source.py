@@ -74,6 +74,9 @@ class FileSource:
     def _frames(self) -> int:
         return -(-len(self._samples) // FRAME_LENGTH)
 
+    def wake(self) -> None:
+        """Do nothing: a read takes no longer than until the next frame."""
+
     def read(self, wait_for: int = 1) -> Frame | None:
         """Return the next frame; raise EOFError after the last one."""
         with self._lock:

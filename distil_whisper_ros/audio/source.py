@@ -63,6 +63,10 @@ class AudioSource(Protocol):
         """
         ...
 
+    def wake(self) -> None:
+        """Let a read that waits for a live frame return None now; from any thread."""
+        ...
+
     def end(self) -> None:
         """End an utterance: from now on only the pre-roll is kept."""
         ...

@@ -80,12 +80,22 @@ class Endpointer:
         if self.speech_start is None:
             return Ending.NO_SPEECH if self.index >= self._allowed else None
         if self.pause >= (self.required_pause or self._silence_frames):
-            if self.voiced * FRAME_DURATION >= self._settings.min_speech:
+            if self._is_speech:
                 return Ending.SILENCE
             self._forget()
             return Ending.NO_SPEECH if self.index >= self._allowed else None
         first = max(0, self.speech_start - self._pre_roll)
         return Ending.MAX_DURATION if self.index - first >= self._max_frames else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the pause lasts as long as `required_pause` by now, which came after a frame."""
+        required = self.required_pause
+        return required is not None and self.pause >= required and self._is_speech
+
+    @property
+    def _is_speech(self) -> bool:
+        return self.voiced * FRAME_DURATION >= self._settings.min_speech
 
     @property
     def _allowed(self) -> float:

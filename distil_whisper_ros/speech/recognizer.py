@@ -463,6 +463,7 @@ class Recognizer:
             earlier,
             self._turn_detector,
             self.own_voice,
+            self._source.wake,
         )
         self._ahead = listener.speculation
         note = ''
@@ -502,10 +503,12 @@ class Recognizer:
             if frame is not None:
                 last = now
                 ending = listener.take(frame)
-                if ending is not None:
-                    return ending
             elif now - last > STALLED:
                 raise DeviceError(f'the microphone has delivered nothing for {STALLED:g} s')
+            else:  # evidence may have come, which need not wait for the next frame
+                ending = listener.look()
+            if ending is not None:
+                return ending
 
     def _begin(self, listener: UtteranceListener) -> None:
         """Start to keep the source's frames, unless they are kept already."""
@@ -564,6 +567,7 @@ class Recognizer:
             self._pace,
             self._attention,
             self.own_voice,
+            self._source.wake,
         )
 
     def _hand_to_events(self, request: Request, utterance: Utterance) -> None:

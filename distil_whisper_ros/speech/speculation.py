@@ -31,8 +31,13 @@ class Speculation:
         pace: Pace | None = None,
         attention: Attention | None = None,
         own_voice: OwnVoice | None = None,
+        on_evidence: Callable[[], None] = lambda: None,
     ) -> None:
-        """`post` runs a call on the event thread, where `on_partial` gets the settled text."""
+        """`post` runs a call on the event thread, where `on_partial` gets the settled text.
+
+        `on_evidence` is called when a text at a pause or a draft is there.
+        """
+        self._on_evidence = on_evidence
         self._pace = pace or Pace()
         self._attention = attention or Attention()
         self._own_voice = own_voice or OwnVoice()
@@ -63,6 +68,7 @@ class Speculation:
         job = self.submit(Priority.SPECULATIVE, utterance, model)
         self._whole = (utterance, model, job)
         self._show_when_done(job, utterance, self._agreement.settle)
+        self._tell_when_done(job)
 
     @property
     def whole(self) -> tuple[Utterance, Hypothesis] | None:
@@ -109,9 +115,11 @@ class Speculation:
     ) -> Job:
         """Start to make a draft of an utterance that may be an urgent command."""
         transcribe = self._transcribe
-        return self._scheduler.submit(
+        job = self._scheduler.submit(
             priority, lambda context: transcribe(utterance, settings, context)
         )
+        self._tell_when_done(job)
+        return job
 
     @property
     def idle(self) -> bool:
@@ -162,6 +170,10 @@ class Speculation:
         return self._scheduler.submit(
             priority, lambda context: work(request, utterance, settings, context)
         )
+
+    def _tell_when_done(self, job: Job) -> None:
+        tell = self._on_evidence
+        job.when_done(lambda _: tell())
 
     def _show_when_done(self, job: Job, utterance: Utterance, agree: Callable[[str], str]) -> None:
         """Tell the settled text when the job is done, unless the utterance is over by then."""

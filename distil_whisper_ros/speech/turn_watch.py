@@ -23,9 +23,11 @@ class TurnDetector(Protocol):
 class TurnWatch:
     """Follows the pauses of one utterance. The listener's thread calls it."""
 
-    def __init__(self, detector: TurnDetector | None) -> None:
-        """Without a detector, silence decides."""
-        self._detector = detector
+    def __init__(
+        self, detector: TurnDetector | None, on_evidence: Callable[[], None] = lambda: None
+    ) -> None:
+        """Without a detector, silence decides. `on_evidence` is called when it has answered."""
+        self._detector, self._on_evidence = detector, on_evidence
         self._job: Job | None = None
         self._hypothesis: Hypothesis | None = None
         self._text: TextEvidence | None = None
@@ -41,6 +43,9 @@ class TurnWatch:
             self.discard()
             if self._detector is not None:
                 self._job = self._detector.ask(heard())
+            if self._job is not None:
+                tell = self._on_evidence  # not self, which keeps the job
+                self._job.when_done(lambda _: tell())
 
     def discard(self) -> None:
         """Forget the pause: the speaker went on, or the utterance is over."""

@@ -61,13 +61,15 @@ class UtteranceListener:
         earlier: Sequence[tuple[Frame, float]] = (),
         turn_detector: TurnDetector | None = None,
         own_voice: OwnVoice | None = None,
+        on_evidence: Callable[[], None] = lambda: None,
     ) -> None:
         """Start to listen.
 
         `speculation` makes the work ahead for a request; `wants_partial` tells whether anybody
         reads along. `earlier` frames, with their probabilities of speech, came behind the last
         utterance: they are taken first. Without a `turn_detector`, silence ends the utterance.
-        `own_voice` knows what the robot says.
+        `own_voice` knows what the robot says. `on_evidence` is called when turn detection has
+        answered; `look` may have an ending then.
         """
         self.request = request
         self._voice_activity = voice_activity
@@ -77,10 +79,11 @@ class UtteranceListener:
         self._make_speculation = speculation
         self._wants_partial = wants_partial
         self.speculation = speculation(request)
-        self._turn = TurnWatch(turn_detector)
+        self._turn = TurnWatch(turn_detector, on_evidence)
         self._urgent: UrgentCommand | None = None  # that was heard
         self._ear: UrgentEar | None = None  # that hears them while the robot speaks
         self._covered = False  # whether the robot spoke in the last frame
+        self._recent = False  # whether the last frame was live
         self._blocked = 0  # frames in which the robot spoke, in a row
         self._speech_start = math.inf
         self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
@@ -176,7 +179,7 @@ class UtteranceListener:
         if self._blocked and not self._quiet_again(probability):
             return self._hear_through(frame, probability) or self._give_up_waiting()
         spoke, silence = self.speaking, Ending.SILENCE
-        recent = time.monotonic() - frame.time < RECENT
+        recent = self._recent = time.monotonic() - frame.time < RECENT
         self._hear_beside(frame, probability, covered and recent)
         if spoke:
             silence = self._require_pause(recent)
@@ -193,6 +196,18 @@ class UtteranceListener:
         if self.speaking and ending is None and recent:
             self._work_ahead()
         return silence if ending is Ending.SILENCE else ending
+
+    def look(self) -> Ending | None:
+        """Return why the utterance is complete by what became known since the last frame."""
+        if self._blocked:
+            self._urgent = self._ear.found() if self._ear is not None else None
+            return None if self._urgent is None else Ending.COMMAND
+        if not self._recent:
+            return None
+        if self._is_urgent(True):
+            return Ending.COMMAND
+        ending = self._require_pause(True) if self.speaking else Ending.SILENCE
+        return ending if self._endpointer.complete else None
 
     def _is_urgent(self, recent: bool) -> bool:
         """Return whether the utterance so far is nothing but urgent commands."""

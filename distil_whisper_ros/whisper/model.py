@@ -39,6 +39,7 @@ from .generation_config import complete_generation_config
 from .model_loading import first_line, load_feature_extractor, load_part, load_weights
 from .quantization import has_full_int8
 from .special_tokens import check_prompt, SpecialTokens
+from .threads import one_thread
 
 
 class Whisper:
@@ -226,6 +227,9 @@ class Whisper:
 
         `states` has the shape (batch, positions, d_model); there is a result for each row.
         """
+        if self._int8 and torch.get_num_threads() > 1:
+            with one_thread():
+                return self.decode(states, options, context)
         if options.beam_width == 0:
             return self._decode_and_search(states, options, context)
         if options.beam_width > 1 and self.beam is not None:

@@ -53,6 +53,9 @@ class Script:
             raise DeviceError('the microphone is gone')
         self._position = 0
 
+    def wake(self) -> None:
+        pass
+
     def read(self, wait_for=1):
         if self._position >= len(self.script):
             raise EOFError
@@ -151,6 +154,9 @@ class Stream:
         if self.lost:
             raise DeviceError('the microphone is gone')
         self.listening = True
+
+    def wake(self) -> None:
+        pass
 
     def read(self, wait_for=1):
         if self.lost:

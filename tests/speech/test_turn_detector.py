@@ -41,9 +41,15 @@ def test_the_spectrogram_is_that_of_transformers():
 
 def test_it_hears_whether_a_sentence_is_complete(detector):
     said = raw(RECORDINGS / 'something.raw')  # "go somewhere and do something"
-    whole, part = said[: round(2.35 * RATE)], said[: round(1.3 * RATE)]
-    assert detector.ask(np.concatenate((whole, PAUSE))).future.result(30) > 0.6
-    assert detector.ask(np.concatenate((part, PAUSE))).future.result(30) < 0.5
+
+    def ask(seconds: float) -> float:
+        return detector.ask(np.concatenate((said[: round(seconds * RATE)], PAUSE))).future.result(
+            30
+        )
+
+    assert ask(2.35) > 0.6
+    # Of a single place, processors with and without VNNI compute 0.57 and less than 0.5.
+    assert np.mean([ask(seconds) for seconds in (1.2, 1.3, 1.4, 1.5)]) < 0.5
 
 
 def test_longer_speech_than_it_hears_is_cut_in_front(detector):

@@ -216,6 +216,33 @@ def test_the_listener_waits_where_the_speaker_goes_on(hear):
     assert len(detector.heard) == 2 and detector.heard[1] > detector.heard[0]
 
 
+def test_evidence_that_comes_late_ends_the_utterance_without_another_frame(hear):
+    gate = threading.Event()
+
+    def texts():
+        gate.wait(20)
+        yield 'Go on and on.'
+
+    request, _, said = hear(0.97, texts(), 'S' * 40 + '_' * 12)
+    assert said == 52 and not request.future.done()
+    gate.set()
+    assert request.result(5).utterance.ending is Ending.SMART_TURN
+
+
+def test_evidence_of_a_pause_that_is_over_ends_nothing(hear):
+    gate = threading.Event()
+
+    def texts():
+        gate.wait(20)
+        yield 'Go on and on.'
+
+    request, _, _ = hear(0.97, texts(), 'S' * 40 + '_' * 12 + 'S' * 5)
+    until(lambda: request.stage is Stage.LISTENING)
+    gate.set()
+    time.sleep(0.1)
+    assert not request.future.done()
+
+
 def test_without_an_answer_silence_decides(hear):
     request, _, said = hear(None, 'Go on and on.', 'S' * 40 + '_' * 40)
     assert request.result(5).utterance.ending is Ending.SILENCE

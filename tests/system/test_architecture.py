@@ -58,6 +58,7 @@ LIBRARIES = {
     'whisper/self_test': {'numpy', 'torch'},
     'whisper/generation_config': {'transformers'},
     'whisper/quantization': {'torch'},
+    'whisper/threads': {'torch'},
     'whisper/model': {'torch', 'transformers'},
     'whisper/model_loading': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},

@@ -5,6 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from robot import goforward, MODEL
+import torch
+
+from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper.threads import one_thread
+from distil_whisper_ros.whisper.transcriber import Transcriber
 
 
 @pytest.mark.parametrize('chosen, passive', [('', True), ('active', False)])
@@ -21,3 +28,33 @@ def test_threads_wait_without_work(chosen, passive):
     assert ran.returncode == 0, ran.stderr
     assert 'GOMP_SPINCOUNT' in ran.stderr
     assert ("GOMP_SPINCOUNT = '0'" in ran.stderr) == passive
+
+
+def test_one_thread_is_left_to_the_block_that_asks_for_it():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), one_thread():
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == before
+
+
+def test_int8_decodes_with_one_thread_and_encodes_with_all(monkeypatch):
+    transcriber = Transcriber(ModelSettings(id=str(MODEL), dtype='int8', warm_up=False))
+    whisper, threads = transcriber._whisper, {}
+
+    def watched(name, call):
+        def watch(*args):
+            threads[name] = torch.get_num_threads()
+            return call(*args)
+
+        return watch
+
+    monkeypatch.setattr(whisper, 'encode', watched('encoder', whisper.encode))
+    monkeypatch.setattr(whisper.greedy, 'forward', watched('decoder', whisper.greedy.forward))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert transcriber(Utterance.whole(goforward())).text == 'Go forward 10 meters.'
+    finally:
+        torch.set_num_threads(before)
+    assert threads == {'encoder': 2, 'decoder': 1}
