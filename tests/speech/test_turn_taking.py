@@ -81,7 +81,7 @@ def test_a_command_counts_only_whole():
         (0.97, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.SMART_TURN),
         (0.75, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.TEXT),
         (0.97, TextEvidence.DOUBTFUL, 0.9, AT_ONCE, Ending.SMART_TURN),
-        (0.87, TextEvidence.DOUBTFUL, 2.0, AT_ONCE, Ending.SMART_TURN),
+        (0.92, TextEvidence.DOUBTFUL, 2.0, AT_ONCE, Ending.SMART_TURN),
         (0.99, TextEvidence.UNFINISHED, 0.8, AT_ONCE, Ending.SMART_TURN),
         (0.97, TextEvidence.WORD, 0.4, AT_ONCE, Ending.SMART_TURN),
         (0.75, TextEvidence.COMPLETE, 0.5, SILENCE, Ending.SILENCE),
