@@ -29,6 +29,7 @@ from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
 from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful
 from .decoding.greedy import GreedyDecoder
+from .decoding.network import DecoderNetwork
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
 from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
@@ -82,12 +83,12 @@ class Whisper:
         self.encoder_graphs: EncoderGraphs | None = None
         self.beam: BeamDecoder | None = None
         self._attention = settings.attention
-        if settings.engine == 'fast' and not GreedyDecoder.supports(model):
+        if settings.engine == 'fast' and not DecoderNetwork.supports(model):
             raise ModelError(
                 f"model.engine is 'fast', but it does not know the architecture of {name}: set it "
                 'to auto'
             )
-        if settings.engine != 'transformers' and GreedyDecoder.supports(model):
+        if settings.engine != 'transformers' and DecoderNetwork.supports(model):
             attention = ATTENTION[settings.attention]
             # An assistant's encoder is compared with that of the model; nothing else needs it.
             release = not settings.assistant
@@ -157,7 +158,7 @@ class Whisper:
         assistant = load_weights(folder, name, self.device, self.dtype, int8=self._int8)
         check_assistant(self.model, assistant, name, model_name)
         if self.greedy is not None:
-            attention = self.greedy.attention
+            attention = self.greedy.network.attention
             decoder = GreedyDecoder(assistant, self.special_tokens, {}, self._int8, attention)
             self._drop_float_weights(folder)
             self.speculative = SpeculativeDecoder(self.greedy, decoder)
@@ -172,7 +173,8 @@ class Whisper:
     def use_attention(self, kind: str) -> None:
         """Compute attention by this value of `model.attention` from now on."""
         decoders = [self.greedy, self.speculative and self.speculative.assistant]
-        for part in (self.encoder, *decoders):
+        networks = [each.network for each in decoders if each is not None]
+        for part in (self.encoder, *networks):
             if part is not None:
                 part.attention = ATTENTION[kind]
 
@@ -274,9 +276,10 @@ class Whisper:
         """Return the probability of each language by its code, for each row of encoder states."""
         start = [[self.special_tokens.start]] * len(states)
         if self.greedy is not None:
-            cache = self.greedy.new_cache(states, 1)
+            network = self.greedy.network
+            cache = network.new_cache(states, 1)
             tokens = torch.tensor(start, device=states.device)
-            logits = self.greedy.logits(self.greedy.forward(tokens, cache, False))[:, 0]
+            logits = network.logits(network.forward(tokens, cache, False))[:, 0]
         else:
             logits = self.transformers_decoder.logits(states, start)[:, 0].float()
         languages = self.special_tokens.languages

@@ -66,6 +66,8 @@ LIBRARIES = {
     'whisper/decoding/types': {'torch'},
     'whisper/decoding/beam': {'torch'},
     'whisper/decoding/greedy': {'torch'},
+    'whisper/decoding/network': {'torch'},
+    'whisper/decoding/cache': {'torch'},
     'whisper/decoding/phrases': {'torch'},
     'whisper/decoding/cuda_graph': {'torch'},
     'whisper/decoding/speculative': {'torch'},

@@ -17,8 +17,8 @@ from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.beam import BeamDecoder
+from distil_whisper_ros.whisper.decoding.cache import DecoderCache
 from distil_whisper_ros.whisper.decoding.fallback import is_better, is_doubtful
-from distil_whisper_ros.whisper.decoding.greedy import DecoderCache
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 

@@ -74,19 +74,19 @@ def test_masks_are_ready_for_fused_attention(transcriber, decoding):
     """A mask of another type or length would be copied for each layer of each token."""
     alike(*both(transcriber, decoding, utterances()[0][0], task(transcriber), 10))
     seen = []
-    attention = transcriber._whisper.greedy.attention
+    attention = transcriber._whisper.greedy.network.attention
 
     def watch(query, key, value, mask=None, is_causal=False):
         assert mask is not None
         seen.append((mask.dtype, mask.shape[-1] % 16, key.shape[2] - mask.shape[-1]))
         return attention(query, key, value, mask, is_causal)
 
-    transcriber._whisper.greedy.attention = watch
+    transcriber._whisper.greedy.network.attention = watch
     try:
         with torch.inference_mode():
             decoding.step.run()
     finally:
-        transcriber._whisper.greedy.attention = attention
+        transcriber._whisper.greedy.network.attention = attention
     assert set(seen) == {(torch.float32, 0, 0)}
 
 

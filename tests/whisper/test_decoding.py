@@ -15,7 +15,7 @@ from distil_whisper_ros.core.scheduler import Job, JobAborted, JobContext, Prior
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
-from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.decoding.network import DecoderNetwork
 from distil_whisper_ros.whisper.decoding.types import alignment_heads, DecodingOptions
 from distil_whisper_ros.whisper.device import choose_dtype, choose_int8
 from distil_whisper_ros.whisper.transcriber import Transcriber
@@ -134,9 +134,9 @@ def test_int8_is_for_a_cpu():
 
 
 def test_another_architecture_goes_through_transformers(transcriber, monkeypatch):
-    assert GreedyDecoder.supports(transcriber._whisper.model)
+    assert DecoderNetwork.supports(transcriber._whisper.model)
     monkeypatch.setattr(transcriber._whisper.model.config, 'scale_embedding', True)
-    assert not GreedyDecoder.supports(transcriber._whisper.model)
+    assert not DecoderNetwork.supports(transcriber._whisper.model)
 
 
 def test_a_distilled_model_has_its_own_alignment_heads(transcriber, monkeypatch):

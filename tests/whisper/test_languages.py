@@ -116,7 +116,7 @@ def test_a_full_decoder_goes_on_behind_the_last_word(
     transcriber, monkeypatch, speech, word_timestamps
 ):
     """As 30 s of Telugu fill it; here it is made smaller, and speaks a language that is right."""
-    monkeypatch.setattr(transcriber._whisper.greedy, 'max_target_positions', 24)
+    monkeypatch.setattr(transcriber._whisper.greedy.network, 'max_target_positions', 24)
     monkeypatch.setattr(transcriber._whisper.model.config, 'max_target_positions', 24)
     samples = spoken(LONG, 'en-us', 140)
     frames = np.array_split(samples, len(samples) // 512)

@@ -75,8 +75,9 @@ def test_the_scores_are_those_of_one_decoder_pass_for_each_form(transcriber, gof
 def likelihood(decoder, states, start, tokens) -> float:
     """Return the log probability of one text with its end, from one pass of the decoder."""
     ids = torch.tensor([[*start, *tokens]])
-    hidden = decoder.forward(ids, decoder.new_cache(states, ids.shape[1]), False)
-    scores = decoder.logits(hidden)[0, len(start) - 1 :].log_softmax(-1)
+    network = decoder.network
+    hidden = network.forward(ids, network.new_cache(states, ids.shape[1]), False)
+    scores = network.logits(hidden)[0, len(start) - 1 :].log_softmax(-1)
     wanted = [*tokens, decoder.end]
     return float(scores[range(len(wanted)), wanted].sum())
 

@@ -16,7 +16,7 @@ from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper import device, model
 from distil_whisper_ros.whisper.attention import fused_attention, math_attention
 from distil_whisper_ros.whisper.decoding.cuda_graph import CudaGraphDecoder, StaticStep
-from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.decoding.network import DecoderNetwork
 from distil_whisper_ros.whisper.encoder import Encoder
 from distil_whisper_ros.whisper.features import LogMel
 from distil_whisper_ros.whisper.self_test import self_test, spoken_clip
@@ -93,7 +93,7 @@ def test_fused_attention_that_is_wrong_is_not_used(transcriber, check, monkeypat
         assert check() == []
         assert whisper.encoder.attention is fused_attention
     finally:
-        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+        whisper.encoder.attention = whisper.greedy.network.attention = fused_attention
 
 
 def test_a_test_that_needs_too_much_memory_is_left_out(transcriber, check, monkeypatch):
@@ -107,9 +107,9 @@ def test_a_test_that_needs_too_much_memory_is_left_out(transcriber, check, monke
     monkeypatch.setattr(model, 'ATTENTION', {'sdpa': fused_attention, 'math': full})
     try:
         assert check() == []
-        assert whisper.encoder.attention is whisper.greedy.attention is fused_attention
+        assert whisper.encoder.attention is whisper.greedy.network.attention is fused_attention
     finally:
-        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+        whisper.encoder.attention = whisper.greedy.network.attention = fused_attention
 
 
 def test_states_that_are_not_finite_are_an_error(transcriber, check, monkeypatch):
@@ -153,7 +153,7 @@ def test_the_engine_of_transformers():
 def test_engines_that_cannot_run(monkeypatch):
     with pytest.raises(SettingError, match="model.engine is 'transformers', which has no int8"):
         Transcriber(ModelSettings(id=str(MODEL), engine='transformers', dtype='int8'))
-    monkeypatch.setattr(GreedyDecoder, 'supports', lambda _model: False)
+    monkeypatch.setattr(DecoderNetwork, 'supports', lambda _model: False)
     with pytest.raises(ModelError, match="model.engine is 'fast', but it does not know the arch"):
         Transcriber(ModelSettings(id=str(MODEL), engine='fast'))
 

@@ -68,9 +68,9 @@ def test_also_in_another_language():
 def test_good_drafts_save_steps():
     itself = with_assistant(MODEL)
     steps = []
-    model = itself._whisper.greedy
-    step = model.forward
-    model.forward = lambda *args, **more: steps.append(1) or step(*args, **more)
+    network = itself._whisper.greedy.network
+    step = network.forward
+    network.forward = lambda *args, **more: steps.append(1) or step(*args, **more)
     samples = spoken('Turn left at the end of the corridor, then go straight on.', 'en-us', 140)
     wanted = task(itself)
     with torch.inference_mode():
