@@ -44,13 +44,13 @@ def choices(whisper, layers: list[int]) -> dict[str, tuple[list[int], Heads]]:
     whole = list(range(len(whisper.model.get_decoder().layers)))
     last = len(layers) - 1
     found = {
-        'whole decoder, its own heads': (whole, whisper.greedy.network.alignment_heads),
+        'whole decoder, its own heads': (whole, whisper.decoders.greedy.network.alignment_heads),
         'whole decoder, upper half': (whole, dict.fromkeys(whole[len(whole) // 2 :], every)),
         'kept layers, the last: all heads': (layers, {last: every}),
         'kept layers, the first: all heads': (layers, {0: every}),
         'kept layers, all heads': (layers, dict.fromkeys(range(len(layers)), every)),
     }
-    own = whisper.greedy.network.alignment_heads.get(layers[-1] % len(whole))
+    own = whisper.decoders.greedy.network.alignment_heads.get(layers[-1] % len(whole))
     if own:
         found["kept layers, the teacher's heads of the last"] = (layers, {last: own})
     return found

@@ -19,7 +19,7 @@ from .decoding.hotwords import Hotwords
 from .decoding.phrases import phrase_scores, PhraseTree
 from .decoding.types import DecodingOptions, DecodingResult
 from .model import Whisper
-from .prompt import fit_prompt
+from .prompt import Prompts
 from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
 from .written_forms import written_forms
 
@@ -67,10 +67,9 @@ class SegmentDecoder:
         """
         self.whisper = whisper
         self._name, self._precision = name, precision
-        self._on_notice = on_notice
+        self.prompts = Prompts(whisper.tokenizer, whisper.max_target_positions, on_notice)
         self._trees: dict[tuple[str, ...], PhraseTree] = {}  # of the latest commands
         self._hotwords: tuple[tuple[str, ...], Hotwords | None] = ((), None)  # of the latest ones
-        self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
 
     def decode(
         self,
@@ -100,8 +99,8 @@ class SegmentDecoder:
                 rows = [row for row, each in enumerate(languages) if each == language]
                 batch = states if len(rows) == len(clips) else states[rows]
                 options = self._options([clips[row] for row in rows], language, size, call)
-                results |= zip(rows, whisper.decode(batch, options, call.context))
-        greedy = self.whisper.greedy
+                results |= zip(rows, whisper.decoders.decode(batch, options, call.context))
+        greedy = whisper.decoders.greedy
         if isinstance(call.settings, DecodingSettings) and greedy is not None:
             with call.clock('commands'):
                 known = call.settings.wordings
@@ -140,7 +139,7 @@ class SegmentDecoder:
         possible = max_tokens(max(len(clip.samples) for clip in clips), language)
         short = size < FULL_CONTEXT
         return DecodingOptions(
-            prompt=self.prompt_tokens(settings),
+            prompt=self.prompts.tokens(settings),
             prefix=whisper.special_tokens.prefix(language, settings.task),
             language=language if language_tokens else '',
             task=settings.task,
@@ -244,21 +243,6 @@ class SegmentDecoder:
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
-
-    def prompt_tokens(self, settings: ModelSettings) -> list[int]:
-        """Return the tokens of the prompt and hotwords; say once if not all of them fit."""
-        key = (settings.prompt, *settings.hotwords)
-        before, tokens = self._prompt
-        if key != before:
-            whisper = self.whisper
-            text, notice = fit_prompt(
-                settings.prompt, settings.hotwords, whisper.prompt_length, whisper.prompt_limit
-            )
-            tokens = whisper.prompt_tokens(text)
-            self._prompt = key, tokens
-            if notice:
-                self._on_notice(notice)
-        return tokens
 
     def _languages(self, states: torch.Tensor, allowed: list[str], before: str) -> list[str]:
         """Return the code of the likeliest language for each row of encoder states.

@@ -68,6 +68,7 @@ LIBRARIES = {
     'whisper/decoding/greedy': {'torch'},
     'whisper/decoding/network': {'torch'},
     'whisper/decoding/cache': {'torch'},
+    'whisper/decoding/decoders': {'torch'},
     'whisper/decoding/phrases': {'torch'},
     'whisper/decoding/cuda_graph': {'torch'},
     'whisper/decoding/speculative': {'torch'},

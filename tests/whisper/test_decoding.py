@@ -26,9 +26,9 @@ def both(transcriber: Transcriber, samples, task: DecodingOptions):
     whisper = transcriber._whisper
     features = whisper.features([samples], FULL_CONTEXT)
     with torch.inference_mode():
-        (ours,) = whisper.greedy.decode(whisper.encode(features), task, JobContext())
+        (ours,) = whisper.decoders.greedy.decode(whisper.encode(features), task, JobContext())
         states = whisper.model.get_encoder()(features).last_hidden_state
-        (theirs,) = whisper.transformers_decoder.decode(states, task, JobContext())
+        (theirs,) = whisper.decoders.transformers.decode(states, task, JobContext())
     return ours, theirs
 
 
@@ -37,7 +37,7 @@ def task(transcriber: Transcriber, **more) -> DecodingOptions:
     settings = ModelSettings(id=str(MODEL), **more)
     language = more.get('language', 'en')
     return DecodingOptions(
-        prompt=transcriber._segments.decoder.prompt_tokens(settings),
+        prompt=transcriber._segments.decoder.prompts.tokens(settings),
         prefix=whisper.special_tokens.prefix(language, settings.task),
         language=language if transcriber.multilingual else '',
         task=settings.task,

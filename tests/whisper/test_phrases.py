@@ -61,9 +61,9 @@ def test_the_scores_are_those_of_one_decoder_pass_for_each_form(transcriber, gof
     with torch.inference_mode():
         size = 480_000
         states = whisper.encode(whisper.features([goforward.samples], size))
-        found = phrase_scores(whisper.greedy, states, start, tree, UNINTERRUPTED)
+        found = phrase_scores(whisper.decoders.greedy, states, start, tree, UNINTERRUPTED)
         alone = [
-            likelihood(whisper.greedy, states, start, tokens)
+            likelihood(whisper.decoders.greedy, states, start, tokens)
             for number, tokens in forms
             if number == 0
         ]
