@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = ModelSettings(id=arguments.model, dtype='float32', audio_context_margin=30.0)
     transcriber = Transcriber(settings)
-    whisper, decoder = transcriber._whisper, transcriber._segments.decoder
+    whisper, segments = transcriber._whisper, transcriber._segments
     variants = {
         name: truncated(whisper, *choice)
         for name, choice in choices(whisper, arguments.layers).items()
@@ -77,7 +77,7 @@ def main() -> None:
         clip = Clip.of(heard, 0, len(heard.samples))
         theirs = aligned(samples, plain(text.replace('-', ' ')))
         with torch.inference_mode():
-            (result,) = decoder.decode([clip], ['en'], '', FULL_CONTEXT, call)
+            (result,) = segments.decoder.decode([clip], ['en'], '', FULL_CONTEXT, call)
             states = whisper.encode(whisper.features([samples], FULL_CONTEXT))
             prefix = whisper.special_tokens.prefix('en', 'transcribe')
             given = torch.tensor([[*prefix, *result.tokens]])
@@ -87,7 +87,7 @@ def main() -> None:
                 attention = network.audio_attention(cache)[0][:, len(prefix) - 1 :]
                 positions = result.attention.shape[-1]
                 forced = replace(result, attention=attention[..., :positions])
-                ours = spelled([word for word, _ in decoder.words(forced, clip)])
+                ours = spelled([word for word, _ in segments.builder.words(forced, clip)])
                 pairs = matches([word for word, _ in ours], [word for word, _ in theirs])
                 errors[variant] += [
                     ours[i][1].start - theirs[j][1]

@@ -19,6 +19,7 @@ from .clip import Clip
 from .device import choose_device, choose_dtype, choose_int8, is_out_of_memory
 from .model import Whisper
 from .model_loading import first_line
+from .segment_builder import SegmentBuilder
 from .segment_decoder import Call, Clock, SegmentDecoder
 from .segment_transcriber import SegmentTranscriber
 from .segmentation import segment_limits, spoken_parts
@@ -70,8 +71,9 @@ class Transcriber:
     def _start(self, progress: Progress) -> None:
         """Load the model, and what decodes with it."""
         whisper: Any = self._translate_errors(lambda: self._load(progress))
-        decoder = SegmentDecoder(whisper, self.settings.id, self.precision, self._on_notice)
-        self._segments, self._whisper = SegmentTranscriber(decoder), whisper
+        decoder = SegmentDecoder(whisper, self._on_notice)
+        builder = SegmentBuilder(whisper, self.settings.id, self.precision)
+        self._segments, self._whisper = SegmentTranscriber(decoder, builder), whisper
 
     def _load(self, progress: Progress) -> Whisper:
         settings = self.settings
