@@ -78,6 +78,7 @@ def main() -> None:
         theirs = aligned(samples, plain(text.replace('-', ' ')))
         with torch.inference_mode():
             (result,) = segments.decoder.decode([clip], ['en'], '', FULL_CONTEXT, call)
+            assert result.attention is not None
             states = whisper.encode(whisper.features([samples], FULL_CONTEXT))
             prefix = whisper.special_tokens.prefix('en', 'transcribe')
             given = torch.tensor([[*prefix, *result.tokens]])

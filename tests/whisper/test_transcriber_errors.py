@@ -58,7 +58,7 @@ def test_memory_is_freed_when_the_failed_call_holds_it_no_more(transcriber, monk
     monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: freed.append(held[0]() is None))
     monkeypatch.setattr(torch.cuda, 'synchronize', lambda *_: None)
     monkeypatch.setattr(transcriber._whisper, 'encode', full)
-    monkeypatch.setattr(transcriber, 'device', torch.device('cuda'))
+    monkeypatch.setattr(transcriber._model, '_device', torch.device('cuda'))
     with pytest.raises(ModelError, match='does not fit in the memory of cuda'):
         transcriber(Utterance.whole(goforward()))
     assert freed == [True]
@@ -111,7 +111,7 @@ def test_a_call_ends_although_the_model_is_closed_meanwhile():
     closed.set()
     call.join(60)
     assert texts == [GO]
-    assert transcriber._whisper is None  # its last call unloaded it
+    assert transcriber._model.loaded is None  # its last call unloaded it
     with pytest.raises(ModelError, match='was unloaded'):
         transcriber(Utterance.whole(goforward()))
     assert not transcriber.multilingual
