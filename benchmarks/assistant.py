@@ -75,9 +75,9 @@ def measure(model: Path, dtype: str, assistants: dict[str, str], clips: list) ->
         )
         transcriber = Transcriber(settings)
         transcriber.times_stages = True
-        greedy, steps = transcriber._whisper.greedy, []
-        forward = greedy.forward
-        greedy.forward = lambda *args, forward=forward, steps=steps, **more: (
+        network, steps = transcriber._whisper.decoders.greedy.network, []
+        forward = network.forward
+        network.forward = lambda *args, forward=forward, steps=steps, **more: (
             steps.append(1) or forward(*args, **more)
         )
         found, times = [], []

@@ -23,19 +23,19 @@ from distil_whisper_ros.core.scheduler import JobContext
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.clip import Clip
-from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.decoding.network import DecoderNetwork
 from distil_whisper_ros.whisper.segment_decoder import Call, Clock
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 Heads = dict[int, list[int]]
 
 
-def truncated(whisper, layers: list[int], heads: Heads) -> GreedyDecoder:
+def truncated(whisper, layers: list[int], heads: Heads) -> DecoderNetwork:
     """Return a decoder with some layers of the model's."""
     model = copy.deepcopy(whisper.model)
     decoder = model.get_decoder()
     decoder.layers = torch.nn.ModuleList([decoder.layers[layer] for layer in layers])
-    return GreedyDecoder(model, whisper.special_tokens, heads)
+    return DecoderNetwork(model, heads)
 
 
 def choices(whisper, layers: list[int]) -> dict[str, tuple[list[int], Heads]]:
@@ -44,13 +44,13 @@ def choices(whisper, layers: list[int]) -> dict[str, tuple[list[int], Heads]]:
     whole = list(range(len(whisper.model.get_decoder().layers)))
     last = len(layers) - 1
     found = {
-        'whole decoder, its own heads': (whole, whisper.greedy.alignment_heads),
+        'whole decoder, its own heads': (whole, whisper.decoders.greedy.network.alignment_heads),
         'whole decoder, upper half': (whole, dict.fromkeys(whole[len(whole) // 2 :], every)),
         'kept layers, the last: all heads': (layers, {last: every}),
         'kept layers, the first: all heads': (layers, {0: every}),
         'kept layers, all heads': (layers, dict.fromkeys(range(len(layers)), every)),
     }
-    own = whisper.greedy.alignment_heads.get(layers[-1] % len(whole))
+    own = whisper.decoders.greedy.network.alignment_heads.get(layers[-1] % len(whole))
     if own:
         found["kept layers, the teacher's heads of the last"] = (layers, {last: own})
     return found
@@ -63,7 +63,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = ModelSettings(id=arguments.model, dtype='float32', audio_context_margin=30.0)
     transcriber = Transcriber(settings)
-    whisper, decoder = transcriber._whisper, transcriber._segments.decoder
+    whisper, segments = transcriber._whisper, transcriber._segments
     variants = {
         name: truncated(whisper, *choice)
         for name, choice in choices(whisper, arguments.layers).items()
@@ -77,17 +77,18 @@ def main() -> None:
         clip = Clip.of(heard, 0, len(heard.samples))
         theirs = aligned(samples, plain(text.replace('-', ' ')))
         with torch.inference_mode():
-            (result,) = decoder.decode([clip], ['en'], '', FULL_CONTEXT, call)
+            (result,) = segments.decoder.decode([clip], ['en'], '', FULL_CONTEXT, call)
+            assert result.attention is not None
             states = whisper.encode(whisper.features([samples], FULL_CONTEXT))
             prefix = whisper.special_tokens.prefix('en', 'transcribe')
             given = torch.tensor([[*prefix, *result.tokens]])
-            for variant, greedy in variants.items():
-                cache = greedy.new_cache(states, given.shape[1])
-                greedy.forward(given, cache, True)
-                attention = greedy._attention(cache)[0][:, len(prefix) - 1 :]
+            for variant, network in variants.items():
+                cache = network.new_cache(states, given.shape[1])
+                network.forward(given, cache, True)
+                attention = network.audio_attention(cache)[0][:, len(prefix) - 1 :]
                 positions = result.attention.shape[-1]
                 forced = replace(result, attention=attention[..., :positions])
-                ours = spelled([word for word, _ in decoder.words(forced, clip)])
+                ours = spelled([word for word, _ in segments.builder.words(forced, clip)])
                 pairs = matches([word for word, _ in ours], [word for word, _ in theirs])
                 errors[variant] += [
                     ours[i][1].start - theirs[j][1]

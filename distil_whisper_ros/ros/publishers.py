@@ -117,7 +117,7 @@ class Publishers:
         utterance = transcript.utterance
         if not settings.save_audio_directory or utterance is None or not utterance.duration:
             return
-        from ..audio.recordings import write_recording
+        from ..audio.recording_writer import write_recording
 
         begun = time.time() - (time.monotonic() - utterance.time)
         name = time.strftime('%Y%m%d-%H%M%S', time.localtime(begun))

@@ -1,4 +1,4 @@
-"""The model: its weights, its encoder, and the ways of decoding; `model.py` chooses among them."""
+"""The model: its weights, its encoder, and the ways of decoding."""
 
 import os
 

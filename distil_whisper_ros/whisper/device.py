@@ -6,6 +6,7 @@ import re
 import torch
 
 from ..core.errors import SettingError
+from ..core.memory import collect_garbage
 from .quantization import has_int8
 
 # Messages of the errors that PyTorch raises when memory runs out. The first two are a Jetson's,
@@ -41,6 +42,13 @@ def is_out_of_memory(error: BaseException | None) -> bool:
     if any(each.lower() in message for each in OUT_OF_MEMORY):
         return True
     return is_out_of_memory(error.__cause__ or error.__context__)
+
+
+def free_memory(device: torch.device) -> None:
+    """Free the memory that nothing holds any more, for other programs too if it is a GPU's."""
+    collect_garbage()
+    if device.type == 'cuda':
+        torch.cuda.empty_cache()
 
 
 def choose_device(requested: str) -> torch.device:

@@ -10,7 +10,6 @@ Works with transformers 4.46 and newer.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,26 +19,31 @@ from transformers import AutoTokenizer
 from ..core.audio_format import Samples
 from ..core.errors import ModelError
 from ..core.memory import drop_file_pages
-from ..core.scheduler import JobContext
 from ..core.settings import ModelSettings
 from .attention import ATTENTION
 from .audio_context import context_margin, FULL_CONTEXT
-from .checkpoint_files import FETCH, generation_values, PREPROCESSOR, PROCESSOR
+from .checkpoint_files import generation_values
 from .decoding.beam import BeamDecoder
 from .decoding.cuda_graph import CudaGraphDecoder
-from .decoding.fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful
+from .decoding.decoders import Decoders
 from .decoding.greedy import GreedyDecoder
+from .decoding.network import DecoderNetwork
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
-from .decoding.types import alignment_heads, DecodingOptions, DecodingResult
+from .decoding.types import alignment_heads
 from .encoder import Encoder
 from .encoder_graph import EncoderGraphs
 from .features import LogMel
 from .generation_config import complete_generation_config
-from .model_loading import first_line, load_feature_extractor, load_part, load_weights
+from .model_loading import (
+    check_consistent,
+    first_line,
+    load_feature_extractor,
+    load_part,
+    load_weights,
+)
 from .quantization import has_full_int8
-from .special_tokens import check_prompt, SpecialTokens
-from .threads import one_thread
+from .special_tokens import SpecialTokens
 
 
 class Whisper:
@@ -76,30 +80,31 @@ class Whisper:
         )
         self._log_mel = LogMel(self.feature_extractor, device)
         self.special_tokens = SpecialTokens.of(model.generation_config, self.tokenizer)
-        self._check_consistent(name)
+        check_consistent(name, model, self.special_tokens, self.feature_extractor, self.tokenizer)
         heads = alignment_heads(model)
-        self.transformers_decoder = TransformersDecoder(model, self.special_tokens, heads)
-        self.greedy = self.encoder = self.speculative = self.cuda_graph = None
+        transformers = TransformersDecoder(model, self.special_tokens, heads)
+        self.decoders = Decoders(transformers, self.tokenizer, int8, on_notice)
+        self.encoder: Encoder | None = None
         self.encoder_graphs: EncoderGraphs | None = None
-        self.beam: BeamDecoder | None = None
         self._attention = settings.attention
-        if settings.engine == 'fast' and not GreedyDecoder.supports(model):
+        if settings.engine == 'fast' and not DecoderNetwork.supports(model):
             raise ModelError(
                 f"model.engine is 'fast', but it does not know the architecture of {name}: set it "
                 'to auto'
             )
-        if settings.engine != 'transformers' and GreedyDecoder.supports(model):
+        if settings.engine != 'transformers' and DecoderNetwork.supports(model):
             attention = ATTENTION[settings.attention]
             # An assistant's encoder is compared with that of the model; nothing else needs it.
             release = not settings.assistant
             self.encoder = Encoder(model, int8 and has_full_int8(), attention, release)
             self._drop_float_weights(folder)
-            self.greedy = GreedyDecoder(model, self.special_tokens, heads, int8, attention)
+            greedy = GreedyDecoder(model, self.special_tokens, heads, int8, attention)
+            self.decoders.greedy = greedy
             self._drop_float_weights(folder)
             if BeamDecoder.supports(model.generation_config):
-                self.beam = BeamDecoder(self.greedy, model.generation_config)
+                self.decoders.beam = BeamDecoder(greedy, model.generation_config)
             if device.type == 'cuda' and settings.cuda_graph:
-                self.cuda_graph = CudaGraphDecoder(self.greedy)
+                self.decoders.cuda_graph = CudaGraphDecoder(greedy)
                 margin = context_margin(settings.audio_context_margin, self.d_model)
                 hop = self.feature_extractor.hop_length
                 self.encoder_graphs = EncoderGraphs(self.encoder, margin, hop)
@@ -112,43 +117,6 @@ class Whisper:
         if self._int8:
             drop_file_pages(folder)
 
-    def _check_consistent(self, name: str) -> None:
-        """Raise a ModelError if the files belong to different models."""
-        config, generation = self.model.config, self.model.generation_config
-        special, size = self.special_tokens, config.vocab_size
-        tokens = {
-            'decoder_start_token_id': [special.start],
-            'no_timestamps_token_id': [special.no_timestamps],
-            'eos_token_id': [special.end],
-            'suppress_tokens': generation.suppress_tokens,
-            'begin_suppress_tokens': generation.begin_suppress_tokens,
-            'lang_to_id': special.languages.values(),
-            'task_to_id': special.tasks.values(),
-        }
-        for key, ids in tokens.items():
-            if any(token >= size for token in ids or ()):
-                raise ModelError(
-                    f'{name}: generation_config.json cannot be used: {key} names a token that the '
-                    f'model does not have; {FETCH}'
-                )
-        if self.feature_extractor.feature_size != config.num_mel_bins:
-            raise ModelError(
-                f'{name}: the features do not fit the model: {PREPROCESSOR} (or {PROCESSOR}) has '
-                f'feature_size {self.feature_extractor.feature_size}, but config.json has '
-                f'num_mel_bins {config.num_mel_bins}; {FETCH}'
-            )
-        named = {
-            '<|startoftranscript|>': special.start,
-            '<|endoftext|>': special.end,
-            '<|notimestamps|>': special.no_timestamps,
-        }
-        for text, token in named.items():
-            if self.tokenizer.convert_tokens_to_ids(text) != token:
-                raise ModelError(
-                    f'{name}: the tokenizer is not that of the model: token {token} is not '
-                    f'{text} in tokenizer.json; {FETCH}'
-                )
-
     def load_assistant(self, folder: Path, name: str, model_name: str) -> None:
         """Load an assistant for speculative decoding, of which only the decoder is kept.
 
@@ -157,12 +125,13 @@ class Whisper:
         """
         assistant = load_weights(folder, name, self.device, self.dtype, int8=self._int8)
         check_assistant(self.model, assistant, name, model_name)
-        if self.greedy is not None:
-            attention = self.greedy.attention
+        greedy = self.decoders.greedy
+        if greedy is not None:
+            attention = greedy.network.attention
             decoder = GreedyDecoder(assistant, self.special_tokens, {}, self._int8, attention)
             self._drop_float_weights(folder)
-            self.speculative = SpeculativeDecoder(self.greedy, decoder)
-            self.cuda_graph = None
+            self.decoders.speculative = SpeculativeDecoder(greedy, decoder)
+            self.decoders.cuda_graph = None
 
     @property
     def may_change_attention(self) -> bool:
@@ -172,8 +141,7 @@ class Whisper:
 
     def use_attention(self, kind: str) -> None:
         """Compute attention by this value of `model.attention` from now on."""
-        decoders = [self.greedy, self.speculative and self.speculative.assistant]
-        for part in (self.encoder, *decoders):
+        for part in (self.encoder, *self.decoders.networks):
             if part is not None:
                 part.attention = ATTENTION[kind]
 
@@ -220,69 +188,17 @@ class Whisper:
             return self.encoder_graphs.audio_context(requested)
         return requested
 
-    def decode(
-        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
-    ) -> list[DecodingResult]:
-        """Decode encoder states with the fastest decoder that can do it; raise JobAborted.
-
-        `states` has the shape (batch, positions, d_model); there is a result for each row.
-        """
-        if self._int8 and torch.get_num_threads() > 1:
-            with one_thread():
-                return self.decode(states, options, context)
-        if options.beam_width == 0:
-            return self._decode_and_search(states, options, context)
-        if options.beam_width > 1 and self.beam is not None:
-            return self.beam.decode(states, options, context)
-        if options.beam_width > 1 or self.greedy is None:
-            return self.transformers_decoder.decode(states, options, context)
-        if self.speculative is not None and len(states) == 1:
-            return self.speculative.decode(states, options, context)
-        if self.cuda_graph is not None and len(states) == 1:
-            try:
-                return self.cuda_graph.decode(states, options, context)
-            except RuntimeError as error:
-                reason = first_line(error)
-            # Behind the handler, so that the memory of the graph is free for the next try.
-            self.cuda_graph = None
-            torch.cuda.empty_cache()
-            self._on_notice(
-                f'decoding with a CUDA graph failed ({reason}): it is switched off, and decoding '
-                'is slower'
-            )
-        return self.greedy.decode(states, options, context)
-
-    def _decode_and_search(
-        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
-    ) -> list[DecodingResult]:
-        """Decode greedily, and the texts that are in doubt again with a beam search."""
-        results = self.decode(states, replace(options, beam_width=1), context)
-        doubtful = [
-            row
-            for row, result in enumerate(results)
-            if is_doubtful(result.tokens, result.log_probabilities, result.ended)
-        ]
-        if doubtful:
-            wide = replace(options, beam_width=BEAM_WIDTH_IN_DOUBT)
-            for row, result in zip(doubtful, self.decode(states[doubtful], wide, context)):
-                better = is_better(
-                    self._text(result.tokens), result.ended, self._text(results[row].tokens)
-                )
-                results[row] = replace(result if better else results[row], searched=True)
-        return results
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return self.tokenizer.decode(tokens, skip_special_tokens=True)
-
     def language_probabilities(self, states: torch.Tensor) -> list[dict[str, float]]:
         """Return the probability of each language by its code, for each row of encoder states."""
         start = [[self.special_tokens.start]] * len(states)
-        if self.greedy is not None:
-            cache = self.greedy.new_cache(states, 1)
+        greedy = self.decoders.greedy
+        if greedy is not None:
+            network = greedy.network
+            cache = network.new_cache(states, 1)
             tokens = torch.tensor(start, device=states.device)
-            logits = self.greedy.logits(self.greedy.forward(tokens, cache, False))[:, 0]
+            logits = network.logits(network.forward(tokens, cache, False))[:, 0]
         else:
-            logits = self.transformers_decoder.logits(states, start)[:, 0].float()
+            logits = self.decoders.transformers.logits(states, start)[:, 0].float()
         languages = self.special_tokens.languages
         ids = torch.tensor([*languages.values()], device=self.device)
         return [dict(zip(languages, row)) for row in logits[:, ids].softmax(-1).tolist()]
@@ -299,23 +215,3 @@ class Whisper:
             for token, piece in enumerate(pieces)
             if piece and piece[0].isascii() and piece[0].isalnum()
         )
-
-    @property
-    def prompt_limit(self) -> int:
-        """The maximum number of tokens of a prompt: half of the decoder's positions."""
-        return self.max_target_positions // 2 - 1
-
-    def prompt_length(self, text: str) -> int:
-        """Return the number of tokens of a prompt."""
-        return len(self.tokenizer(f' {text.strip()}', add_special_tokens=False).input_ids)
-
-    def prompt_tokens(self, text: str) -> list[int]:
-        """Return the tokens of a prompt: its end, at most `prompt_limit` and the first token.
-
-        Raises SettingError if the prompt contains special tokens.
-        """
-        if not text:
-            return []
-        check_prompt('model.prompt', text)
-        first, *rest = self.tokenizer.get_prompt_ids(text).tolist()
-        return [first, *rest[-self.prompt_limit :]]

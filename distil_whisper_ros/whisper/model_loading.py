@@ -9,8 +9,15 @@ from transformers import AutoFeatureExtractor, AutoModelForSpeechSeq2Seq, Whispe
 
 from ..core.errors import ModelError
 from ..core.memory import drop_file_pages
-from .checkpoint_files import feature_extractor_values, FETCH, PREPROCESSOR, weight_files
+from .checkpoint_files import (
+    feature_extractor_values,
+    FETCH,
+    PREPROCESSOR,
+    PROCESSOR,
+    weight_files,
+)
 from .device import is_out_of_memory
+from .special_tokens import SpecialTokens
 
 CHECKED_AT_ONCE = 64 << 20  # bytes of weights in memory while they are checked, for int8
 # Tied to the embedding: a checkpoint holds only one of them.
@@ -100,6 +107,46 @@ def load_weights(
     if int8:
         drop_file_pages(folder)
     return model
+
+
+def check_consistent(
+    name: str, model: Any, special: SpecialTokens, extractor: Any, tokenizer: Any
+) -> None:
+    """Raise a ModelError if the files belong to different models."""
+    config, generation = model.config, model.generation_config
+    size = config.vocab_size
+    tokens = {
+        'decoder_start_token_id': [special.start],
+        'no_timestamps_token_id': [special.no_timestamps],
+        'eos_token_id': [special.end],
+        'suppress_tokens': generation.suppress_tokens,
+        'begin_suppress_tokens': generation.begin_suppress_tokens,
+        'lang_to_id': special.languages.values(),
+        'task_to_id': special.tasks.values(),
+    }
+    for key, ids in tokens.items():
+        if any(token >= size for token in ids or ()):
+            raise ModelError(
+                f'{name}: generation_config.json cannot be used: {key} names a token that the '
+                f'model does not have; {FETCH}'
+            )
+    if extractor.feature_size != config.num_mel_bins:
+        raise ModelError(
+            f'{name}: the features do not fit the model: {PREPROCESSOR} (or {PROCESSOR}) has '
+            f'feature_size {extractor.feature_size}, but config.json has '
+            f'num_mel_bins {config.num_mel_bins}; {FETCH}'
+        )
+    named = {
+        '<|startoftranscript|>': special.start,
+        '<|endoftext|>': special.end,
+        '<|notimestamps|>': special.no_timestamps,
+    }
+    for text, token in named.items():
+        if tokenizer.convert_tokens_to_ids(text) != token:
+            raise ModelError(
+                f'{name}: the tokenizer is not that of the model: token {token} is not '
+                f'{text} in tokenizer.json; {FETCH}'
+            )
 
 
 def _from_pretrained(folder: Path, device: torch.device, options: dict[str, Any]) -> Any:

@@ -1,6 +1,53 @@
 """The prompt and the hotwords as one text that fits in the decoder."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.settings import ModelSettings
+from .special_tokens import check_prompt
+
+
+class Prompts:
+    """The tokens of prompts with their hotwords."""
+
+    def __init__(self, tokenizer: Any, positions: int, on_notice: Callable[[str], None]) -> None:
+        """`positions` are those of the decoder, of which prompts take up to a half.
+
+        `on_notice` is called with a sentence when a prompt is too long.
+        """
+        self._tokenizer = tokenizer
+        self._limit = positions // 2 - 1
+        self._on_notice = on_notice
+        self._latest: tuple[tuple[str, ...], list[int]] = ((), [])  # texts, and their tokens
+
+    def tokens(self, settings: ModelSettings) -> list[int]:
+        """Return the tokens of the prompt and hotwords; say once if not all of them fit.
+
+        Raises SettingError if the prompt contains special tokens.
+        """
+        key = (settings.prompt, *settings.hotwords)
+        before, tokens = self._latest
+        if key != before:
+            text, notice = fit_prompt(
+                settings.prompt, settings.hotwords, self._length, self._limit
+            )
+            tokens = self._tokens(text)
+            self._latest = key, tokens
+            if notice:
+                self._on_notice(notice)
+        return tokens
+
+    def _length(self, text: str) -> int:
+        """Return the number of tokens of a prompt."""
+        return len(self._tokenizer(f' {text.strip()}', add_special_tokens=False).input_ids)
+
+    def _tokens(self, text: str) -> list[int]:
+        """Return the tokens of a prompt: its end, at most the limit and the first token."""
+        if not text:
+            return []
+        check_prompt('model.prompt', text)
+        first, *rest = self._tokenizer.get_prompt_ids(text).tolist()
+        return [first, *rest[-self._limit :]]
 
 
 def fit_prompt(

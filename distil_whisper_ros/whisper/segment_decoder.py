@@ -1,26 +1,22 @@
-"""One decode of clips: features, encoder, language, decoder, and the text with its words."""
+"""One decode of clips: features, encoder, language, decoder."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-import math
 import time
 
 import torch
 
-from ..core.errors import ModelError
 from ..core.scheduler import JobContext
 from ..core.settings import DecodingSettings, ModelSettings
-from ..core.types import Segment, Word
 from .audio_context import FULL_CONTEXT
 from .clip import Clip
-from .decoding.fallback import compression_ratio, max_tokens
+from .decoding.fallback import max_tokens
 from .decoding.hotwords import Hotwords
 from .decoding.phrases import phrase_scores, PhraseTree
 from .decoding.types import DecodingOptions, DecodingResult
 from .model import Whisper
-from .prompt import fit_prompt
-from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
+from .prompt import Prompts
 from .written_forms import written_forms
 
 # Times as likely as the language of the segment before, from which another language is believed.
@@ -56,21 +52,17 @@ class Call:
 
 
 class SegmentDecoder:
-    """Decode clips with a loaded Whisper, and make segments of what comes out."""
+    """Decode clips with a loaded Whisper."""
 
-    def __init__(
-        self, whisper: Whisper, name: str, precision: str, on_notice: Callable[[str], None]
-    ) -> None:
-        """Decode with `whisper`, whose `name` and `precision` are told in errors.
+    def __init__(self, whisper: Whisper, on_notice: Callable[[str], None]) -> None:
+        """Decode with `whisper`.
 
         `on_notice` is called with a sentence when a prompt is too long.
         """
         self.whisper = whisper
-        self._name, self._precision = name, precision
-        self._on_notice = on_notice
+        self.prompts = Prompts(whisper.tokenizer, whisper.max_target_positions, on_notice)
         self._trees: dict[tuple[str, ...], PhraseTree] = {}  # of the latest commands
         self._hotwords: tuple[tuple[str, ...], Hotwords | None] = ((), None)  # of the latest ones
-        self._prompt: tuple[tuple[str, ...], list[int]] = ((), [])  # the latest one's tokens
 
     def decode(
         self,
@@ -100,8 +92,8 @@ class SegmentDecoder:
                 rows = [row for row, each in enumerate(languages) if each == language]
                 batch = states if len(rows) == len(clips) else states[rows]
                 options = self._options([clips[row] for row in rows], language, size, call)
-                results |= zip(rows, whisper.decode(batch, options, call.context))
-        greedy = self.whisper.greedy
+                results |= zip(rows, whisper.decoders.decode(batch, options, call.context))
+        greedy = whisper.decoders.greedy
         if isinstance(call.settings, DecodingSettings) and greedy is not None:
             with call.clock('commands'):
                 known = call.settings.wordings
@@ -140,7 +132,7 @@ class SegmentDecoder:
         possible = max_tokens(max(len(clip.samples) for clip in clips), language)
         short = size < FULL_CONTEXT
         return DecodingOptions(
-            prompt=self.prompt_tokens(settings),
+            prompt=self.prompts.tokens(settings),
             prefix=whisper.special_tokens.prefix(language, settings.task),
             language=language if language_tokens else '',
             task=settings.task,
@@ -170,95 +162,6 @@ class SegmentDecoder:
             tokens = self.whisper.tokenizer(sorted(forms), add_special_tokens=False).input_ids
             self._hotwords = words, Hotwords(tokens, self.whisper.inside_words)
         return self._hotwords[1]
-
-    def segment(
-        self, result: DecodingResult, clip: Clip, language: str, settings: ModelSettings
-    ) -> Segment:
-        """Return the decoded tokens as a segment, with word timestamps."""
-        scores = result.log_probabilities
-        if not all(map(math.isfinite, scores)):
-            raise ModelError(
-                f'{self._name} computes values that are not finite in {self._precision}: set '
-                'model.dtype to float32'
-            )
-        # Special tokens are no text, even where the tokenizer does not mark them.
-        kept = self.whisper.special_tokens.text_positions(result.tokens)
-        tokens = [result.tokens[index] for index in kept]
-        text = self._text(tokens).strip()
-        words = self.words(result, clip) if settings.word_timestamps else []
-        confidences = [math.exp(scores[index]) for index in kept]
-        return Segment(
-            text,
-            clip.start,
-            clip.start + clip.duration,
-            sum(scores) / len(scores) if scores else 0.0,
-            result.no_speech_probability,
-            compression_ratio(text),
-            tuple(word.later(clip.start) for word, _ in words),
-            mean_log_confidence(group_words(tokens, self._text), confidences),
-            truncated=not result.ended,
-            language=language,
-            end_confidence=self._end_confidence(result),
-            phrases=result.phrases,
-            searched=result.searched,
-        )
-
-    def _end_confidence(self, result: DecodingResult) -> float | None:
-        """Return the probability of the end token and of the punctuation before it."""
-        count = len(result.tokens)
-        if not result.ended or len(result.log_probabilities) <= count:
-            return None
-        first = count
-        while first and not any(map(str.isalnum, self._text([result.tokens[first - 1]]))):
-            first -= 1
-        return math.exp(min(0.0, sum(result.log_probabilities[first:])))
-
-    def words(self, result: DecodingResult, clip: Clip) -> list[tuple[Word, int]]:
-        """Return the words with their times in the clip, and the index of their first token."""
-        groups, starts, kept = self.path(result, clip)
-        words = align(
-            groups,
-            starts,
-            [math.exp(result.log_probabilities[index]) for index in kept],
-            clip.duration,
-            clip.speech,
-        )
-        return [(word, kept[first]) for word, (_, first, _) in zip(words, groups)]
-
-    def path(
-        self, result: DecodingResult, clip: Clip
-    ) -> tuple[list[tuple[str, int, int]], list[float], list[int]]:
-        """Return the words, the times of their tokens, and the tokens' places in the result.
-
-        The times are in seconds; the last one is the end of the text. All are empty without
-        attention.
-        """
-        kept = self.whisper.special_tokens.text_positions(result.tokens)
-        if result.attention is None or not kept:
-            return [], [], []
-        positions = max(1, min(round(clip.duration / POSITION), result.attention.shape[-1]))
-        rows = [*kept, len(result.tokens)]  # the last one predicts the end
-        attention = result.attention[:, rows, :positions].cpu().numpy()
-        tokens = [result.tokens[index] for index in kept]
-        return group_words(tokens, self._text), token_times(attention).tolist(), kept
-
-    def _text(self, tokens: Sequence[int]) -> str:
-        return self.whisper.tokenizer.decode(tokens, skip_special_tokens=True)
-
-    def prompt_tokens(self, settings: ModelSettings) -> list[int]:
-        """Return the tokens of the prompt and hotwords; say once if not all of them fit."""
-        key = (settings.prompt, *settings.hotwords)
-        before, tokens = self._prompt
-        if key != before:
-            whisper = self.whisper
-            text, notice = fit_prompt(
-                settings.prompt, settings.hotwords, whisper.prompt_length, whisper.prompt_limit
-            )
-            tokens = whisper.prompt_tokens(text)
-            self._prompt = key, tokens
-            if notice:
-                self._on_notice(notice)
-        return tokens
 
     def _languages(self, states: torch.Tensor, allowed: list[str], before: str) -> list[str]:
         """Return the code of the likeliest language for each row of encoder states.

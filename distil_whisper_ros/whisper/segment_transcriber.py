@@ -18,6 +18,7 @@ from .decoding.fallback import (
     needs_fallback,
 )
 from .decoding.types import DecodingResult
+from .segment_builder import SegmentBuilder
 from .segment_decoder import Call, SegmentDecoder
 from .segmentation import quietest
 from .word_timestamps import said
@@ -31,9 +32,9 @@ LOOK_BACK = 3.0  # s before the last word of a full decoder, in which the cut is
 class SegmentTranscriber:
     """Turn clips into segments that hold each word that was said, and once."""
 
-    def __init__(self, decoder: SegmentDecoder) -> None:
-        """Decode with `decoder`."""
-        self.decoder = decoder
+    def __init__(self, decoder: SegmentDecoder, builder: SegmentBuilder) -> None:
+        """Decode with `decoder`, and make segments with `builder`."""
+        self.decoder, self.builder = decoder, builder
 
     def transcribe(
         self, clips: Sequence[Clip], call: Call, before: str = ''
@@ -52,7 +53,7 @@ class SegmentTranscriber:
         results = self.decoder.decode(clips, languages, before, size, call)
         with call.clock('words'):
             segments = [
-                self.decoder.segment(result, clip, language, call.settings)
+                self.builder.segment(result, clip, language, call.settings)
                 for result, clip, language in zip(results, clips, languages)
             ]
         if draft:
@@ -71,7 +72,7 @@ class SegmentTranscriber:
                 better = self.decoder.decode(again, known, before, FULL_CONTEXT, call)
                 for index, result in zip(failed, better):
                     results[index] = result
-                    segment = self.decoder.segment(
+                    segment = self.builder.segment(
                         result, clips[index], languages[index], call.settings
                     )
                     segments[index] = replace(segment, redone=True)
@@ -107,12 +108,12 @@ class SegmentTranscriber:
             shorter, before = self._said(shorter, clip), shorter
         if len(shorter.tokens) == len(result.tokens):
             return None
-        said_once = self.decoder.segment(shorter, clip, segment.language, call.settings)
+        said_once = self.builder.segment(shorter, clip, segment.language, call.settings)
         return replace(said_once, redone=segment.redone)
 
     def _said(self, result: DecodingResult, clip: Clip) -> DecodingResult:
         """Return the result without words that the model repeats, but that nobody said."""
-        groups, starts, kept = self.decoder.path(result, clip)
+        groups, starts, kept = self.builder.path(result, clip)
         words = said(groups, starts)
         if len(words) == len(groups) or result.attention is None:
             return result
@@ -164,12 +165,12 @@ class SegmentTranscriber:
         )
         head, tail = clip.split(cut)
         known = replace(call, languages=[segment.language])
-        segment = self.decoder.segment(first, head, segment.language, call.settings)
+        segment = self.builder.segment(first, head, segment.language, call.settings)
         return [segment, *self.transcribe([tail], known)[0]]
 
     def _last_pause(self, result: DecodingResult, clip: Clip, language: str) -> tuple[int, int]:
         """Return where to cut a text that has not ended: (number of tokens, sample)."""
-        words = self.decoder.words(result, clip)
+        words = self.builder.words(result, clip)
         if len(words) < 2:
             return 0, 0
         last = words[-1][0].start

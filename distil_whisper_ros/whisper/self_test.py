@@ -56,12 +56,13 @@ def self_test(whisper: Whisper, name: str, precision: str, audio_context: int, n
         )
     if graphs is not None:
         _test_encoder_graphs(whisper, graphs, notice)
-    if whisper.cuda_graph is not None and whisper.greedy is not None:
+    decoders = whisper.decoders
+    if decoders.cuda_graph is not None and decoders.greedy is not None:
         options, context = _options(whisper), JobContext()
-        (eager,) = whisper.greedy.decode(states, options, context)
-        (graphed,) = whisper.decode(states, options, context)
-        if whisper.cuda_graph is not None and not _alike(eager, graphed):
-            whisper.cuda_graph = None
+        (eager,) = decoders.greedy.decode(states, options, context)
+        (graphed,) = decoders.decode(states, options, context)
+        if decoders.cuda_graph is not None and not _alike(eager, graphed):
+            decoders.cuda_graph = None
             notice(
                 'the self-test decodes another text with a CUDA graph than without: it is '
                 'switched off, and decoding is slower; model.cuda_graph false skips this test'

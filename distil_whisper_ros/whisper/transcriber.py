@@ -1,31 +1,29 @@
-"""A loaded Whisper: from an utterance to a hypothesis, and what can go wrong on the way."""
+"""A loaded Whisper: from an utterance to a hypothesis."""
 
 from collections.abc import Callable, Sequence
-import threading
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
 
 from ..core.audio_format import SAMPLE_RATE
-from ..core.errors import ModelError, SpeechError
 from ..core.memory import collect_garbage, return_free_memory
-from ..core.scheduler import JobAborted, JobContext
+from ..core.scheduler import JobContext
 from ..core.settings import ModelSettings
 from ..core.types import Hypothesis, Segment, Utterance
 from .audio_context import audio_context, context_margin
 from .checkpoint import find_model, Progress
 from .clip import Clip
-from .device import choose_device, choose_dtype, choose_int8, is_out_of_memory
+from .device import choose_device, choose_dtype, choose_int8
 from .model import Whisper
-from .model_loading import first_line
+from .model_errors import translate_errors
+from .resting_model import RestingModel
+from .segment_builder import SegmentBuilder
 from .segment_decoder import Call, Clock, SegmentDecoder
 from .segment_transcriber import SegmentTranscriber
 from .segmentation import segment_limits, spoken_parts
 from .self_test import self_test, spoken_clip
 
 UNINTERRUPTED = JobContext()  # of a call outside the scheduler
-Result = TypeVar('Result')
 
 
 class Transcriber:
@@ -50,15 +48,13 @@ class Transcriber:
         self.dtype = choose_dtype(settings.dtype, self.device)
         self._int8 = choose_int8(settings.dtype, self.device, settings.engine)
         self.precision = 'int8' if self._int8 else str(self.dtype).removeprefix('torch.')
-        self._lock = threading.Lock()
-        self._loading = threading.RLock()  # taken before the other one
-        self._calls, self._closed = 0, False
         self.times_stages = False
         """Whether to wait for a GPU after each stage, for the right times of the stages."""
-        self._on_notice, self._on_resting = on_notice, on_resting
-        self._whisper: Any = None
-        self._segments: Any = None
-        self._start(progress)
+        self._on_notice = on_notice
+        self._model = RestingModel(
+            settings.id, self.device, self._load, self._test_again, on_resting
+        )
+        self._model.load(progress)
         self._multilingual = bool(self._whisper.special_tokens.languages)
         self._allowed_languages(settings)
         if settings.warm_up:
@@ -67,13 +63,16 @@ class Transcriber:
         collect_garbage()
         return_free_memory()
 
-    def _start(self, progress: Progress) -> None:
+    def _load(self, progress: Progress) -> SegmentTranscriber:
         """Load the model, and what decodes with it."""
-        whisper: Any = self._translate_errors(lambda: self._load(progress))
-        decoder = SegmentDecoder(whisper, self.settings.id, self.precision, self._on_notice)
-        self._segments, self._whisper = SegmentTranscriber(decoder), whisper
+        whisper = translate_errors(
+            lambda: self._load_whisper(progress), self.settings.id, self.device
+        )
+        decoder = SegmentDecoder(whisper, self._on_notice)
+        builder = SegmentBuilder(whisper, self.settings.id, self.precision)
+        return SegmentTranscriber(decoder, builder)
 
-    def _load(self, progress: Progress) -> Whisper:
+    def _load_whisper(self, progress: Progress) -> Whisper:
         settings = self.settings
         folder = find_model(settings.id, settings.revision, settings.offline, progress)
         progress(f'loading {settings.id}', 0.0)
@@ -113,7 +112,20 @@ class Transcriber:
         def test() -> None:
             self_test(self._whisper, self.settings.id, self.precision, size, self._on_notice)
 
-        self._call(test)
+        self._model.call(test)
+
+    def _test_again(self) -> None:
+        # What it switched off before is on again; on a CPU it found nothing to switch off.
+        if self.settings.warm_up and self.device.type != 'cpu':
+            self._test()
+
+    @property
+    def _segments(self) -> SegmentTranscriber:
+        return self._model.loaded
+
+    @property
+    def _whisper(self) -> Any:
+        return self._segments.decoder.whisper
 
     @property
     def multilingual(self) -> bool:
@@ -157,7 +169,7 @@ class Transcriber:
                     context.yield_control()
             return _hypothesis(segments, call)
 
-        return self._call(run)
+        return self._model.call(run)
 
     def transcribe_batch(
         self,
@@ -178,7 +190,7 @@ class Transcriber:
                 _hypothesis(segments, call) for segments in self._segments.transcribe(clips, call)
             ]
 
-        return self._call(run)
+        return self._model.call(run)
 
     def can_batch(self, settings: ModelSettings) -> bool:
         """Return whether `transcribe_batch` pays with these settings.
@@ -192,95 +204,20 @@ class Transcriber:
 
     def close(self) -> None:
         """Unload the model as soon as no call uses it; later calls raise ModelError."""
-        with self._lock:
-            self._closed = True
-            unused = not self._calls
-        if unused:
-            self._unload()
+        self._model.close()
 
     def rest(self) -> bool:
         """Free the memory of the model until a call needs it; return whether there was any."""
-        with self._loading, self._lock:
-            if self._closed or self._calls or self._whisper is None:
-                return False
-            self._unload()
-        self._on_resting(True)
-        return True
+        return self._model.rest()
 
     @property
     def resting(self) -> bool:
         """Whether the next call has to load the model again."""
-        return self._whisper is None and not self._closed
+        return self._model.resting
 
     def wake(self) -> None:
         """Load the model if it rests, before a call needs it; raise the errors of a call."""
-        self._call(lambda: None)
-
-    def _wake(self) -> None:
-        with self._loading:
-            if self._whisper is not None:
-                return
-            self._start(lambda step, share: None)
-            try:
-                # What it switched off before is on again; on a CPU it found nothing to switch off.
-                if self.settings.warm_up and self.device.type != 'cpu':
-                    self._test()
-            except BaseException:
-                self._unload()
-                raise
-            collect_garbage()
-            return_free_memory()
-        self._on_resting(False)
-
-    def _unload(self) -> None:
-        self._whisper = self._segments = None
-        self._free_memory()
-        return_free_memory()
-
-    def _free_memory(self) -> None:
-        collect_garbage()
-        if self.device.type == 'cuda':
-            torch.cuda.empty_cache()
-
-    def _call(self, run: Callable[[], Result]) -> Result:
-        """Run with the model, which is not unloaded before the end."""
-        with self._lock:
-            if self._closed:
-                raise ModelError(f'{self.settings.id} was unloaded: activate the node again')
-            self._calls += 1
-        try:
-            self._wake()
-            with torch.inference_mode():
-                return self._translate_errors(run)
-        finally:
-            with self._lock:
-                self._calls -= 1
-                unused = self._closed and not self._calls
-            if unused:
-                self._unload()
-
-    def _translate_errors(self, run: Callable[[], Result]) -> Result:
-        """Run, and raise exceptions of the libraries as ModelErrors."""
-        name = self.settings.id
-        try:
-            return run()
-        except (SpeechError, JobAborted):
-            raise
-        except Exception as error:
-            if is_out_of_memory(error):
-                failure = ModelError(
-                    f'{name} does not fit in the memory of {self.device}: end other programs, set '
-                    'model.dtype to float16, or choose a smaller model, as '
-                    '"distil-whisper/distil-small.en"'
-                )
-            else:
-                failure = ModelError(
-                    f'{name} failed ({type(error).__name__}): {first_line(error)}'
-                )
-                failure.__cause__ = error
-        # Here the exception is gone, and with it the frames that held the tensors of the call.
-        self._free_memory()
-        raise failure
+        self._model.wake()
 
     def _clock(self) -> Clock:
         return Clock(self.device if self.times_stages else None)

@@ -13,7 +13,8 @@ from robot import goforward
 import soundfile
 
 from distil_whisper_ros.audio.file_source import FileSource
-from distil_whisper_ros.audio.recordings import read_recording, write_recording
+from distil_whisper_ros.audio.recording_writer import write_recording
+from distil_whisper_ros.audio.recordings import read_recording
 from distil_whisper_ros.audio.resampling import resample
 from distil_whisper_ros.core.errors import FileError
 
@@ -196,7 +197,7 @@ def test_a_write_that_fails_leaves_no_part_of_a_file(tmp_path):
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from distil_whisper_ros.audio.recordings import write_recording
+from distil_whisper_ros.audio.recording_writer import write_recording
 from distil_whisper_ros.core.errors import FileError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))

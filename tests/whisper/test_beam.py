@@ -17,8 +17,8 @@ from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.beam import BeamDecoder
+from distil_whisper_ros.whisper.decoding.cache import DecoderCache
 from distil_whisper_ros.whisper.decoding.fallback import is_better, is_doubtful
-from distil_whisper_ros.whisper.decoding.greedy import DecoderCache
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 
@@ -27,8 +27,8 @@ def both(transcriber: Transcriber, samples, options):
     whisper = transcriber._whisper
     with torch.inference_mode():
         states = whisper.encode(whisper.features([samples], FULL_CONTEXT))
-        (ours,) = whisper.beam.decode(states, options, JobContext())
-        (theirs,) = whisper.transformers_decoder.decode(states, options, JobContext())
+        (ours,) = whisper.decoders.beam.decode(states, options, JobContext())
+        (theirs,) = whisper.decoders.transformers.decode(states, options, JobContext())
     return ours, theirs
 
 
@@ -67,8 +67,10 @@ def test_a_batch_gives_the_same_texts(transcriber):
     options = replace(task(transcriber), beam_width=3)
     with torch.inference_mode():
         states = whisper.encode(whisper.features(clips, FULL_CONTEXT))
-        together = whisper.beam.decode(states, options, JobContext())
-        alone = [whisper.beam.decode(row[None], options, JobContext())[0] for row in states]
+        together = whisper.decoders.beam.decode(states, options, JobContext())
+        alone = [
+            whisper.decoders.beam.decode(row[None], options, JobContext())[0] for row in states
+        ]
     assert len({len(each.tokens) for each in alone}) > 1  # they end at different steps
     for one, other in zip(alone, together):
         alike(one, other)
@@ -89,12 +91,12 @@ def test_what_it_does_not_cover_goes_through_transformers(transcriber, monkeypat
     assert not BeamDecoder.supports(SimpleNamespace(early_stopping=True))
     assert not BeamDecoder.supports(SimpleNamespace(num_beam_groups=2))
     whisper, used = transcriber._whisper, []
-    monkeypatch.setattr(whisper.beam, 'decode', lambda *_: used.append('ours'))
-    monkeypatch.setattr(whisper.transformers_decoder, 'decode', lambda *_: used.append('theirs'))
+    monkeypatch.setattr(whisper.decoders.beam, 'decode', lambda *_: used.append('ours'))
+    monkeypatch.setattr(whisper.decoders.transformers, 'decode', lambda *_: used.append('theirs'))
     options = replace(task(transcriber), beam_width=2)
-    whisper.decode(torch.zeros(1), options, JobContext())
-    monkeypatch.setattr(whisper, 'beam', None)
-    whisper.decode(torch.zeros(1), options, JobContext())
+    whisper.decoders.decode(torch.zeros(1), options, JobContext())
+    monkeypatch.setattr(whisper.decoders, 'beam', None)
+    whisper.decoders.decode(torch.zeros(1), options, JobContext())
     assert used == ['ours', 'theirs']
 
 
@@ -102,7 +104,9 @@ def test_the_length_penalty_of_the_model_counts(transcriber, monkeypatch):
     generation = transcriber._whisper.model.generation_config
     monkeypatch.setattr(generation, 'length_penalty', -2.0)
     monkeypatch.setattr(
-        transcriber._whisper, 'beam', BeamDecoder(transcriber._whisper.greedy, generation)
+        transcriber._whisper.decoders,
+        'beam',
+        BeamDecoder(transcriber._whisper.decoders.greedy, generation),
     )
     options = replace(task(transcriber, max_new_tokens=40), beam_width=4)
     alike(*both(transcriber, utterances()[5][0], options))

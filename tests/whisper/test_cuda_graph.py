@@ -19,7 +19,7 @@ from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
 
 @pytest.fixture(scope='module')
 def decoding(transcriber):
-    return CudaGraphDecoder(transcriber._whisper.greedy)
+    return CudaGraphDecoder(transcriber._whisper.decoders.greedy)
 
 
 def both(transcriber, decoding, samples, wanted, seconds):
@@ -27,7 +27,7 @@ def both(transcriber, decoding, samples, wanted, seconds):
     with torch.inference_mode():
         states = whisper.encode(whisper.features([samples], seconds * 16_000))
         (ours,) = decoding.decode(states, wanted, JobContext())
-        (eager,) = whisper.greedy.decode(states, wanted, JobContext())
+        (eager,) = whisper.decoders.greedy.decode(states, wanted, JobContext())
     return ours, eager
 
 
@@ -55,8 +55,8 @@ def test_also_with_a_prompt_and_with_few_tokens(transcriber, decoding, more):
 def test_a_batch_has_no_graph(transcriber, monkeypatch):
     """One graph for each batch size would keep its caches for ever."""
     monkeypatch.setattr(CudaGraphDecoder, 'decode', None)
-    graph = CudaGraphDecoder(transcriber._whisper.greedy)
-    monkeypatch.setattr(transcriber._whisper, 'cuda_graph', graph)
+    graph = CudaGraphDecoder(transcriber._whisper.decoders.greedy)
+    monkeypatch.setattr(transcriber._whisper.decoders, 'cuda_graph', graph)
     clips = [Utterance.whole(samples) for samples, _ in utterances()[:2]]
     assert all(each.text for each in transcriber.transcribe_batch(clips, ModelSettings()))
 
@@ -74,19 +74,19 @@ def test_masks_are_ready_for_fused_attention(transcriber, decoding):
     """A mask of another type or length would be copied for each layer of each token."""
     alike(*both(transcriber, decoding, utterances()[0][0], task(transcriber), 10))
     seen = []
-    attention = transcriber._whisper.greedy.attention
+    attention = transcriber._whisper.decoders.greedy.network.attention
 
     def watch(query, key, value, mask=None, is_causal=False):
         assert mask is not None
         seen.append((mask.dtype, mask.shape[-1] % 16, key.shape[2] - mask.shape[-1]))
         return attention(query, key, value, mask, is_causal)
 
-    transcriber._whisper.greedy.attention = watch
+    transcriber._whisper.decoders.greedy.network.attention = watch
     try:
         with torch.inference_mode():
             decoding.step.run()
     finally:
-        transcriber._whisper.greedy.attention = attention
+        transcriber._whisper.decoders.greedy.network.attention = attention
     assert set(seen) == {(torch.float32, 0, 0)}
 
 
@@ -132,9 +132,8 @@ def test_the_decoder_is_used_and_the_fallback_works(transcriber, monkeypatch):
     said = [Utterance.whole(samples) for samples, _ in utterances()[:30:3]]
     none = ModelSettings(id=str(MODEL), audio_context_margin=0.0)
     eager = [transcriber(each, none) for each in said]
-    monkeypatch.setattr(
-        transcriber._whisper, 'cuda_graph', CudaGraphDecoder(transcriber._whisper.greedy)
-    )  # fmt: skip
+    decoders = transcriber._whisper.decoders
+    monkeypatch.setattr(decoders, 'cuda_graph', CudaGraphDecoder(decoders.greedy))
     monkeypatch.setattr(GreedyDecoder, 'decode', None)
     ours = [transcriber(each, none) for each in said]
     assert [each.text for each in ours] == [each.text for each in eager]

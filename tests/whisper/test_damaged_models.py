@@ -178,7 +178,7 @@ def test_special_tokens_never_reach_the_text(folder):
         token['special'] = False
     rewrite(folder / 'tokenizer.json', json.dumps(whole))
     transcriber = load(folder, dtype='float32')
-    decode = transcriber._whisper.decode
+    decode = transcriber._whisper.decoders.decode
 
     def with_special_tokens(*arguments: Any) -> Any:
         results = decode(*arguments)
@@ -190,7 +190,7 @@ def test_special_tokens_never_reach_the_text(folder):
             object.__setattr__(result, 'attention', attention)
         return results
 
-    transcriber._whisper.decode = with_special_tokens
+    transcriber._whisper.decoders.decode = with_special_tokens
     hypothesis = transcriber(Utterance.whole(goforward()))
     assert hypothesis.text == 'Go forward 10 meters.'
     assert ' '.join(word.text for word in hypothesis.segments[0].words) == hypothesis.text

@@ -15,7 +15,7 @@ from distil_whisper_ros.core.scheduler import Job, JobAborted, JobContext, Prior
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
-from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.decoding.network import DecoderNetwork
 from distil_whisper_ros.whisper.decoding.types import alignment_heads, DecodingOptions
 from distil_whisper_ros.whisper.device import choose_dtype, choose_int8
 from distil_whisper_ros.whisper.transcriber import Transcriber
@@ -26,9 +26,9 @@ def both(transcriber: Transcriber, samples, task: DecodingOptions):
     whisper = transcriber._whisper
     features = whisper.features([samples], FULL_CONTEXT)
     with torch.inference_mode():
-        (ours,) = whisper.greedy.decode(whisper.encode(features), task, JobContext())
+        (ours,) = whisper.decoders.greedy.decode(whisper.encode(features), task, JobContext())
         states = whisper.model.get_encoder()(features).last_hidden_state
-        (theirs,) = whisper.transformers_decoder.decode(states, task, JobContext())
+        (theirs,) = whisper.decoders.transformers.decode(states, task, JobContext())
     return ours, theirs
 
 
@@ -37,7 +37,7 @@ def task(transcriber: Transcriber, **more) -> DecodingOptions:
     settings = ModelSettings(id=str(MODEL), **more)
     language = more.get('language', 'en')
     return DecodingOptions(
-        prompt=transcriber._segments.decoder.prompt_tokens(settings),
+        prompt=transcriber._segments.decoder.prompts.tokens(settings),
         prefix=whisper.special_tokens.prefix(language, settings.task),
         language=language if transcriber.multilingual else '',
         task=settings.task,
@@ -134,9 +134,9 @@ def test_int8_is_for_a_cpu():
 
 
 def test_another_architecture_goes_through_transformers(transcriber, monkeypatch):
-    assert GreedyDecoder.supports(transcriber._whisper.model)
+    assert DecoderNetwork.supports(transcriber._whisper.model)
     monkeypatch.setattr(transcriber._whisper.model.config, 'scale_embedding', True)
-    assert not GreedyDecoder.supports(transcriber._whisper.model)
+    assert not DecoderNetwork.supports(transcriber._whisper.model)
 
 
 def test_a_distilled_model_has_its_own_alignment_heads(transcriber, monkeypatch):

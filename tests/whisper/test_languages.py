@@ -116,7 +116,7 @@ def test_a_full_decoder_goes_on_behind_the_last_word(
     transcriber, monkeypatch, speech, word_timestamps
 ):
     """As 30 s of Telugu fill it; here it is made smaller, and speaks a language that is right."""
-    monkeypatch.setattr(transcriber._whisper.greedy, 'max_target_positions', 24)
+    monkeypatch.setattr(transcriber._whisper.decoders.greedy.network, 'max_target_positions', 24)
     monkeypatch.setattr(transcriber._whisper.model.config, 'max_target_positions', 24)
     samples = spoken(LONG, 'en-us', 140)
     frames = np.array_split(samples, len(samples) // 512)
@@ -172,7 +172,7 @@ def test_a_script_with_many_tokens_has_room():
 def test_a_loop_ends_before_the_decoder_is_full(transcriber, monkeypatch, graph):
     from distil_whisper_ros.whisper.decoding.cuda_graph import CudaGraphDecoder
 
-    greedy = transcriber._whisper.greedy
+    greedy = transcriber._whisper.decoders.greedy
     select = greedy.select
 
     def loop(logits, first=False):
@@ -181,7 +181,7 @@ def test_a_loop_ends_before_the_decoder_is_full(transcriber, monkeypatch, graph)
 
     monkeypatch.setattr(greedy, 'select', loop)
     if graph:
-        monkeypatch.setattr(transcriber._whisper, 'cuda_graph', CudaGraphDecoder(greedy))
+        monkeypatch.setattr(transcriber._whisper.decoders, 'cuda_graph', CudaGraphDecoder(greedy))
     settings = ModelSettings(id=str(MODEL))
     hypothesis = transcriber(Utterance.whole(np.tile(goforward(), 10)[: 28 * 16_000]), settings)
     assert hypothesis.truncated

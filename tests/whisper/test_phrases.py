@@ -61,9 +61,9 @@ def test_the_scores_are_those_of_one_decoder_pass_for_each_form(transcriber, gof
     with torch.inference_mode():
         size = 480_000
         states = whisper.encode(whisper.features([goforward.samples], size))
-        found = phrase_scores(whisper.greedy, states, start, tree, UNINTERRUPTED)
+        found = phrase_scores(whisper.decoders.greedy, states, start, tree, UNINTERRUPTED)
         alone = [
-            likelihood(whisper.greedy, states, start, tokens)
+            likelihood(whisper.decoders.greedy, states, start, tokens)
             for number, tokens in forms
             if number == 0
         ]
@@ -75,8 +75,9 @@ def test_the_scores_are_those_of_one_decoder_pass_for_each_form(transcriber, gof
 def likelihood(decoder, states, start, tokens) -> float:
     """Return the log probability of one text with its end, from one pass of the decoder."""
     ids = torch.tensor([[*start, *tokens]])
-    hidden = decoder.forward(ids, decoder.new_cache(states, ids.shape[1]), False)
-    scores = decoder.logits(hidden)[0, len(start) - 1 :].log_softmax(-1)
+    network = decoder.network
+    hidden = network.forward(ids, network.new_cache(states, ids.shape[1]), False)
+    scores = network.logits(hidden)[0, len(start) - 1 :].log_softmax(-1)
     wanted = [*tokens, decoder.end]
     return float(scores[range(len(wanted)), wanted].sum())
 

@@ -38,7 +38,7 @@ def test_a_prompt_without_spaces_is_cut_between_letters():
 
 def test_a_long_prompt_is_told_once(transcriber, monkeypatch):
     notices: list[str] = []
-    monkeypatch.setattr(transcriber._segments.decoder, '_on_notice', notices.append)
+    monkeypatch.setattr(transcriber._segments.decoder.prompts, '_on_notice', notices.append)
     utterance = Utterance.whole(goforward())
     hotwords = [f'Zorblax{number}' for number in range(100)]
     settings = ModelSettings(id=str(MODEL), hotwords=hotwords, prompt='Kinect. ' * 300)
@@ -47,7 +47,7 @@ def test_a_long_prompt_is_told_once(transcriber, monkeypatch):
     (notice,) = notices
     assert 'the decoder takes a prompt of 223 tokens' in notice
     whisper = transcriber._whisper
-    tokens = transcriber._segments.decoder.prompt_tokens(settings)
+    tokens = transcriber._segments.decoder.prompts.tokens(settings)
     assert len(tokens) <= 224
     kept = whisper.tokenizer.decode(tokens[1:])
     assert kept.endswith('Zorblax99.')

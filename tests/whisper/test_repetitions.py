@@ -140,7 +140,7 @@ def test_a_command_said_again_comes_again(as_delivered, count):
 def test_a_loop_is_cut_to_what_was_said(as_delivered, monkeypatch):
     """Whatever the reason: here the end token is never chosen."""
     samples = speech()['goforward'][0]
-    greedy = as_delivered._whisper.greedy
+    greedy = as_delivered._whisper.decoders.greedy
     suppressed = greedy._suppressed.clone()
     suppressed[greedy.end] = -torch.inf
     monkeypatch.setattr(greedy, '_suppressed', suppressed)

@@ -16,7 +16,7 @@ from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper import device, model
 from distil_whisper_ros.whisper.attention import fused_attention, math_attention
 from distil_whisper_ros.whisper.decoding.cuda_graph import CudaGraphDecoder, StaticStep
-from distil_whisper_ros.whisper.decoding.greedy import GreedyDecoder
+from distil_whisper_ros.whisper.decoding.network import DecoderNetwork
 from distil_whisper_ros.whisper.encoder import Encoder
 from distil_whisper_ros.whisper.features import LogMel
 from distil_whisper_ros.whisper.self_test import self_test, spoken_clip
@@ -30,11 +30,11 @@ SECONDS = 16_000
 def check(transcriber, monkeypatch):
     """Run the self-test with a CUDA graph's decoder; return what it warns of."""
     whisper = transcriber._whisper
-    monkeypatch.setattr(whisper, 'cuda_graph', CudaGraphDecoder(whisper.greedy))
+    monkeypatch.setattr(whisper.decoders, 'cuda_graph', CudaGraphDecoder(whisper.decoders.greedy))
 
     def run() -> list[str]:
         notices: list[str] = []
-        monkeypatch.setattr(whisper, '_on_notice', notices.append)
+        monkeypatch.setattr(whisper.decoders, '_on_notice', notices.append)
         with torch.inference_mode():
             self_test(whisper, 'a model', 'float16', 10 * SECONDS, notices.append)
         return notices
@@ -48,7 +48,7 @@ def test_the_clip_is_understood(transcriber):
 
 def test_a_graph_that_is_right_is_kept(transcriber, check):
     assert check() == []
-    assert transcriber._whisper.cuda_graph is not None
+    assert transcriber._whisper.decoders.cuda_graph is not None
 
 
 def test_a_graph_with_another_text_is_switched_off(transcriber, check, monkeypatch):
@@ -61,7 +61,7 @@ def test_a_graph_with_another_text_is_switched_off(transcriber, check, monkeypat
     monkeypatch.setattr(StaticStep, 'output', wrong)
     (notice,) = check()
     assert 'another text with a CUDA graph than without' in notice
-    assert transcriber._whisper.cuda_graph is None
+    assert transcriber._whisper.decoders.cuda_graph is None
     assert transcriber(Utterance.whole(goforward())).text == GO
 
 
@@ -73,7 +73,7 @@ def test_a_graph_that_cannot_be_captured_is_switched_off(transcriber, check, mon
     (notice,) = check()
     assert notice.startswith('decoding with a CUDA graph failed (CUDA error: operation not permit')
     assert '\n' not in notice
-    assert transcriber._whisper.cuda_graph is None
+    assert transcriber._whisper.decoders.cuda_graph is None
 
 
 @pytest.mark.parametrize('factor', [float('nan'), 2.0])
@@ -93,7 +93,7 @@ def test_fused_attention_that_is_wrong_is_not_used(transcriber, check, monkeypat
         assert check() == []
         assert whisper.encoder.attention is fused_attention
     finally:
-        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+        whisper.encoder.attention = whisper.decoders.greedy.network.attention = fused_attention
 
 
 def test_a_test_that_needs_too_much_memory_is_left_out(transcriber, check, monkeypatch):
@@ -107,9 +107,13 @@ def test_a_test_that_needs_too_much_memory_is_left_out(transcriber, check, monke
     monkeypatch.setattr(model, 'ATTENTION', {'sdpa': fused_attention, 'math': full})
     try:
         assert check() == []
-        assert whisper.encoder.attention is whisper.greedy.attention is fused_attention
+        assert (
+            whisper.encoder.attention
+            is whisper.decoders.greedy.network.attention
+            is fused_attention
+        )
     finally:
-        whisper.encoder.attention = whisper.greedy.attention = fused_attention
+        whisper.encoder.attention = whisper.decoders.greedy.network.attention = fused_attention
 
 
 def test_states_that_are_not_finite_are_an_error(transcriber, check, monkeypatch):
@@ -127,13 +131,13 @@ def test_the_warm_up_runs_it(monkeypatch):
 
 def test_math_attention_is_that_of_pytorch(transcriber):
     whisper, wanted = transcriber._whisper, task(transcriber)
-    graph = CudaGraphDecoder(whisper.greedy)
+    graph = CudaGraphDecoder(whisper.decoders.greedy)
     with torch.inference_mode():
         features = whisper.features([goforward()], 10 * SECONDS)
-        (fused,) = whisper.greedy.decode(whisper.encode(features), wanted, JobContext())
+        (fused,) = whisper.decoders.greedy.decode(whisper.encode(features), wanted, JobContext())
         whisper.use_attention('math')
         try:
-            for decoder in (whisper.greedy, graph):
+            for decoder in (whisper.decoders.greedy, graph):
                 alike(decoder.decode(whisper.encode(features), wanted, JobContext())[0], fused)
         finally:
             whisper.use_attention('sdpa')
@@ -145,7 +149,7 @@ def test_the_engine_of_transformers():
     )  # fmt: skip
     transcriber = Transcriber(settings)
     assert transcriber.precision == 'float32'
-    assert transcriber._whisper.greedy is transcriber._whisper.encoder is None
+    assert transcriber._whisper.decoders.greedy is transcriber._whisper.encoder is None
     assert transcriber._whisper.model.config._attn_implementation == 'eager'
     assert transcriber(Utterance.whole(goforward())).text == GO
 
@@ -153,7 +157,7 @@ def test_the_engine_of_transformers():
 def test_engines_that_cannot_run(monkeypatch):
     with pytest.raises(SettingError, match="model.engine is 'transformers', which has no int8"):
         Transcriber(ModelSettings(id=str(MODEL), engine='transformers', dtype='int8'))
-    monkeypatch.setattr(GreedyDecoder, 'supports', lambda _model: False)
+    monkeypatch.setattr(DecoderNetwork, 'supports', lambda _model: False)
     with pytest.raises(ModelError, match="model.engine is 'fast', but it does not know the arch"):
         Transcriber(ModelSettings(id=str(MODEL), engine='fast'))
 

@@ -36,8 +36,8 @@ def both(transcriber, samples, wanted, size=FULL_CONTEXT):
     whisper = transcriber._whisper
     with torch.inference_mode():
         states = whisper.encode(whisper.features([samples], size))
-        (ours,) = whisper.speculative.decode(states, wanted, JobContext())
-        (alone,) = whisper.greedy.decode(states, wanted, JobContext())
+        (ours,) = whisper.decoders.speculative.decode(states, wanted, JobContext())
+        (alone,) = whisper.decoders.greedy.decode(states, wanted, JobContext())
     return ours, alone
 
 
@@ -68,14 +68,14 @@ def test_also_in_another_language():
 def test_good_drafts_save_steps():
     itself = with_assistant(MODEL)
     steps = []
-    model = itself._whisper.greedy
-    step = model.forward
-    model.forward = lambda *args, **more: steps.append(1) or step(*args, **more)
+    network = itself._whisper.decoders.greedy.network
+    step = network.forward
+    network.forward = lambda *args, **more: steps.append(1) or step(*args, **more)
     samples = spoken('Turn left at the end of the corridor, then go straight on.', 'en-us', 140)
     wanted = task(itself)
     with torch.inference_mode():
         states = itself._whisper.encode(itself._whisper.features([samples], FULL_CONTEXT))
-        (decoded,) = itself._whisper.decode(states, wanted, JobContext())
+        (decoded,) = itself._whisper.decoders.decode(states, wanted, JobContext())
     assert len(decoded.tokens) > 10
     assert len(steps) <= 2 + len(decoded.tokens) // 5
 

@@ -50,7 +50,8 @@ def test_int8_decodes_with_one_thread_and_encodes_with_all(monkeypatch):
         return watch
 
     monkeypatch.setattr(whisper, 'encode', watched('encoder', whisper.encode))
-    monkeypatch.setattr(whisper.greedy, 'forward', watched('decoder', whisper.greedy.forward))
+    network = whisper.decoders.greedy.network
+    monkeypatch.setattr(network, 'forward', watched('decoder', network.forward))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

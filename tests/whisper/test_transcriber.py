@@ -215,8 +215,8 @@ class TestWrongModels:
         assert 'choose a smaller model' in message
         with monkeypatch.context() as patch:
             patch.setattr(transcriber._whisper.model, 'generate', full)
-            patch.setattr(transcriber._whisper.greedy, 'decode', full)
-            patch.setattr(transcriber._whisper.beam, 'decode', full)
+            patch.setattr(transcriber._whisper.decoders.greedy, 'decode', full)
+            patch.setattr(transcriber._whisper.decoders.beam, 'decode', full)
             for beam_width in (1, 2):
                 settings = ModelSettings(id=str(MODEL), beam_width=beam_width)
                 with pytest.raises(ModelError, match='does not fit'):

@@ -58,7 +58,7 @@ def test_memory_is_freed_when_the_failed_call_holds_it_no_more(transcriber, monk
     monkeypatch.setattr(torch.cuda, 'empty_cache', lambda: freed.append(held[0]() is None))
     monkeypatch.setattr(torch.cuda, 'synchronize', lambda *_: None)
     monkeypatch.setattr(transcriber._whisper, 'encode', full)
-    monkeypatch.setattr(transcriber, 'device', torch.device('cuda'))
+    monkeypatch.setattr(transcriber._model, '_device', torch.device('cuda'))
     with pytest.raises(ModelError, match='does not fit in the memory of cuda'):
         transcriber(Utterance.whole(goforward()))
     assert freed == [True]
@@ -111,7 +111,7 @@ def test_a_call_ends_although_the_model_is_closed_meanwhile():
     closed.set()
     call.join(60)
     assert texts == [GO]
-    assert transcriber._whisper is None  # its last call unloaded it
+    assert transcriber._model.loaded is None  # its last call unloaded it
     with pytest.raises(ModelError, match='was unloaded'):
         transcriber(Utterance.whole(goforward()))
     assert not transcriber.multilingual
@@ -144,7 +144,7 @@ def test_beam_search_with_a_long_prompt_is_truncated_too(transcriber):
         audio_context_margin=30.0, word_timestamps=False,
     )  # fmt: skip
     whisper = transcriber._whisper
-    prompt = transcriber._segments.decoder.prompt_tokens(settings)
+    prompt = transcriber._segments.decoder.prompts.tokens(settings)
     assert len(prompt) > 200
     left = whisper.model.config.max_target_positions - 8 - len(prompt)
     generate = whisper.model.generate
@@ -155,11 +155,11 @@ def test_beam_search_with_a_long_prompt_is_truncated_too(transcriber):
         generate(**{**options, 'max_new_tokens': 2})  # that transformers takes these options
         return torch.full((1, left), letter)  # one endless word: no repetition can be dropped
 
-    beam, whisper.beam = whisper.beam, None
+    beam, whisper.decoders.beam = whisper.decoders.beam, None
     try:
         whisper.model.generate = endless
         silence = np.zeros(20 * 16_000, np.float32)
         assert transcriber(Utterance.whole(silence), settings).truncated
     finally:
         del whisper.model.generate
-        whisper.beam = beam
+        whisper.decoders.beam = beam

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from ...core.scheduler import JobContext
+from .cache import DecoderCache
 from .fallback import should_stop
-from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
+from .greedy import GIVE_UP_INTERVAL, GreedyDecoder
 from .hotwords import Hotwords, Place
 from .types import DecodingOptions, DecodingResult
 
@@ -86,15 +87,16 @@ class BeamDecoder:
     ) -> list[DecodingResult]:
         """Decode encoder states of shape (batch, positions, d_model); raise JobAborted."""
         model, width = self._model, options.beam_width
+        network = model.network
         start, max_tokens = model.start(options)
-        cache = model.new_cache(states, len(start) + max_tokens)
+        cache = network.new_cache(states, len(start) + max_tokens)
         first = torch.tensor([start] * len(states), device=states.device)
-        hidden = model.forward(first, cache, options.return_attention)
+        hidden = network.forward(first, cache, options.return_attention)
         no_speech = model.no_speech_probabilities(hidden, options).tolist()
         searches = [_Search([], []) for _ in range(len(states))]
         for index in range(max_tokens):
             context.check()
-            logits = model.logits(hidden[:, -1])
+            logits = network.logits(hidden[:, -1])
             found = model.candidates(logits, 2 * width, first=not index)
             scores, ids = (each.tolist() for each in found)
             if options.hotwords is not None:
@@ -113,7 +115,7 @@ class BeamDecoder:
                 cache.reorder([step.row for search in searches for step in search.running])
             tokens = [[step.token] for search in searches for step in search.running]
             chosen = torch.tensor(tokens, device=states.device)
-            hidden = model.forward(chosen, cache, options.return_attention)
+            hidden = network.forward(chosen, cache, options.return_attention)
         results = [
             self._result(search.best(), cache, number, no_speech[number], options)
             for number, search in enumerate(searches)
@@ -193,7 +195,8 @@ class BeamDecoder:
         tokens = [step.token for step in path]
         attention = None
         if options.return_attention:
-            attention = self._model.attention_of(cache, number, [step.row for step in path])
+            rows = [step.row for step in path]
+            attention = self._model.network.attention_of(cache, number, rows)
             if not ended:  # the last row stands for the end of the text
                 attention = torch.cat((attention, attention[:, -1:]), 1)
         return DecodingResult(

@@ -16,8 +16,9 @@ import math
 import torch
 
 from ...core.scheduler import JobContext
+from .cache import DecoderCache
 from .fallback import should_stop
-from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
+from .greedy import GIVE_UP_INTERVAL, GreedyDecoder
 from .types import DecodingOptions, DecodingResult
 
 SYNC_INTERVAL = 4  # tokens between two synchronizations with the GPU
@@ -40,16 +41,16 @@ class CudaGraphDecoder:
 
         Raises JobAborted, and RuntimeError if no graph can be captured.
         """
-        greedy = self._greedy
+        greedy, network = self._greedy, self._greedy.network
         start, max_tokens = greedy.start(options)
         if self.step is None:
             self.step = StaticStep(greedy, states)
         step = self.step
         cache = step.begin(states)
         first = torch.tensor([start], device=states.device)
-        hidden = greedy.forward(first, cache, options.return_attention)
+        hidden = network.forward(first, cache, options.return_attention)
         no_speech = greedy.no_speech_probabilities(hidden, options)
-        step.set_first(cache.length, *greedy.select(greedy.logits(hidden[:, -1]), first=True))
+        step.set_first(cache.length, *greedy.select(network.logits(hidden[:, -1]), first=True))
         count = 1
         while count < max_tokens:
             context.check()
@@ -70,14 +71,15 @@ class StaticStep:
 
     def __init__(self, greedy: GreedyDecoder, like: torch.Tensor) -> None:
         """Allocate memory in the device and precision of `like`, and capture the graph."""
-        self._greedy = greedy
-        length = aligned(greedy.max_target_positions)
-        positions = aligned(greedy.max_source_positions)
+        self._greedy, self._network = greedy, greedy.network
+        network = self._network
+        length = aligned(network.max_target_positions)
+        positions = aligned(network.max_source_positions)
 
         def caches(size: int) -> list[torch.Tensor]:
             return [
                 like.new_zeros(1, layer.heads.count, size, layer.heads.width)
-                for layer in greedy.layers
+                for layer in network.layers
             ]
 
         self._self_keys, self._self_values = caches(length), caches(length)
@@ -92,8 +94,8 @@ class StaticStep:
         self._tokens = torch.zeros(1, length, **integers)
         self._scores = torch.zeros(1, length, device=like.device)
         self._queries = {
-            layer: like.new_zeros(1, len(heads), length, greedy.layers[layer].heads.width)
-            for layer, heads in greedy.alignment_heads.items()
+            layer: like.new_zeros(1, len(heads), length, network.layers[layer].heads.width)
+            for layer, heads in network.alignment_heads.items()
         }
         self._first = 0
         cuda = like.device.type == 'cuda'
@@ -108,7 +110,7 @@ class StaticStep:
         positions = states.shape[1]
         for cache in (*self._self_keys, *self._self_values):
             cache.zero_()
-        for layer, cross in zip(self._greedy.layers, self._cross):
+        for layer, cross in zip(self._network.layers, self._cross):
             parts = layer.heads.split(layer.cross_key_value(states), 2)
             for target, source in zip(cross, parts):
                 target[:, :, :positions] = source
@@ -134,24 +136,24 @@ class StaticStep:
 
     def _run(self) -> None:
         """Append the newest token and select the next one, without reading a value."""
-        greedy, position = self._greedy, self._position
+        network, position = self._network, self._position
         self._token_mask.index_fill_(3, position, 0.0)
-        x = greedy.embed(self._token, position)
-        for index, layer in enumerate(greedy.layers):
+        x = network.embed(self._token, position)
+        for index, layer in enumerate(network.layers):
             query, key, value = layer.heads.split(layer.self_qkv(layer.self_norm(x)), 3)
             keys, values = self._self_keys[index], self._self_values[index]
             keys.index_copy_(2, position, key)
             values.index_copy_(2, position, value)
-            attention = greedy.attention(query, keys, values, self._token_mask)
+            attention = network.attention(query, keys, values, self._token_mask)
             x = x + layer.self_out(layer.heads.join(attention))
             (query,) = layer.heads.split(layer.cross_query(layer.cross_norm(x)), 1)
-            if index in greedy.alignment_heads:
-                heads = greedy.alignment_heads[index]
+            if index in network.alignment_heads:
+                heads = network.alignment_heads[index]
                 self._queries[index].index_copy_(2, position, query[:, heads])
-            attention = greedy.attention(query, *self._cross[index], self._audio_mask)
+            attention = network.attention(query, *self._cross[index], self._audio_mask)
             x = x + layer.cross_out(layer.heads.join(attention))
             x = x + layer.fc2(layer.activation(layer.fc1(layer.final_norm(x))))
-        chosen, scores = greedy.select(greedy.logits(greedy.norm(x))[:, 0])
+        chosen, scores = self._greedy.select(network.logits(network.norm(x))[:, 0])
         position += 1
         self._token.copy_(chosen[:, None])
         self._tokens.index_copy_(1, position, chosen[:, None])

@@ -15,7 +15,8 @@ import math
 import torch
 
 from ...core.scheduler import JobContext
-from .greedy import DecoderCache, GreedyDecoder
+from .cache import DecoderCache
+from .greedy import GreedyDecoder
 
 WIDTH = 32  # nodes of a level that are followed
 BEHIND = 12.0  # nats behind the most likely node of a level, from which a node is not followed
@@ -56,13 +57,14 @@ def phrase_scores(
     JobAborted.
     """
     found: dict[int, list[float]] = {}
-    room = decoder.max_target_positions - len(start)
-    cache = decoder.new_cache(states, len(start) + min(tree.depth, room))
-    hidden = decoder.forward(torch.tensor([start], device=states.device), cache, False)
+    network = decoder.network
+    room = network.max_target_positions - len(start)
+    cache = network.new_cache(states, len(start) + min(tree.depth, room))
+    hidden = network.forward(torch.tensor([start], device=states.device), cache, False)
     level, likelihoods = [tree], [0.0]
     for _ in range(min(tree.depth, room) + 1):
         context.check()
-        logits = decoder.logits(hidden[:, -1]).log_softmax(-1)
+        logits = network.logits(hidden[:, -1]).log_softmax(-1)
         wanted = [[*node.children, decoder.end] for node in level]
         rows = [row for row, tokens in enumerate(wanted) for _ in tokens]
         tokens = [token for row in wanted for token in row]
@@ -86,7 +88,7 @@ def phrase_scores(
         if cache.length >= cache.self_keys[0].shape[2]:
             break
         following = torch.tensor([[token] for _, _, token in nodes], device=states.device)
-        hidden = decoder.forward(following, cache, False)
+        hidden = network.forward(following, cache, False)
     return {phrase: log_sum(each) for phrase, each in found.items()}
 
 

@@ -13,8 +13,10 @@ import torch
 
 from ...core.errors import ModelError
 from ...core.scheduler import JobContext
+from .cache import DecoderCache
 from .fallback import should_stop
-from .greedy import DecoderCache, GIVE_UP_INTERVAL, GreedyDecoder
+from .greedy import GIVE_UP_INTERVAL, GreedyDecoder
+from .network import DecoderNetwork
 from .types import DecodingOptions, DecodingResult
 
 DRAFT_LENGTH = 5  # tokens
@@ -33,14 +35,14 @@ class SpeculativeDecoder:
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
         """Decode encoder states of shape (1, positions, d_model); raise JobAborted."""
-        model, assistant = self._model, self.assistant
+        model, network, assistant = self._model, self._model.network, self.assistant.network
         start, max_tokens = model.start(options)
-        cache = model.new_cache(states, len(start) + max_tokens)
+        cache = network.new_cache(states, len(start) + max_tokens)
         draft_cache = assistant.new_cache(states, len(start) + max_tokens)
         first = torch.tensor([start], device=states.device)
-        hidden = model.forward(first, cache, options.return_attention)
+        hidden = network.forward(first, cache, options.return_attention)
         no_speech = model.no_speech_probabilities(hidden, options)
-        chosen, scored = model.select(model.logits(hidden[:, -1]), first=True)
+        chosen, scored = model.select(network.logits(hidden[:, -1]), first=True)
         tokens, scores = chosen.tolist(), scored.tolist()
         while tokens[-1] != model.end and len(tokens) < max_tokens:
             context.check()
@@ -48,13 +50,13 @@ class SpeculativeDecoder:
             length = min(DRAFT_LENGTH, max_tokens - before)
             draft = self._draft(draft_cache, [*start, *tokens], length)
             verify = torch.tensor([[tokens[-1], *draft]], device=states.device)
-            hidden = model.forward(verify, cache, options.return_attention)
-            chosen, scored = model.select(model.logits(hidden[0]))
+            hidden = network.forward(verify, cache, options.return_attention)
+            chosen, scored = model.select(network.logits(hidden[0]))
             accepted = accepted_tokens(draft, chosen.tolist(), model.end)
             tokens += accepted[: max_tokens - before]
             scores += scored.tolist()[: len(tokens) - before]
             # The last token is the first one of the next step.
-            model.truncate(cache, len(start) + len(tokens) - 1)
+            network.truncate(cache, len(start) + len(tokens) - 1)
             assistant.truncate(draft_cache, len(start) + len(tokens) - 1)
             if _stopping(tokens, scores, before, model.end, options.give_up_early):
                 break
@@ -66,8 +68,8 @@ class SpeculativeDecoder:
         new, draft = tokens[cache.length :], []
         for _ in range(length):
             step = torch.tensor([new], device=device)
-            hidden = assistant.forward(step, cache, keep_queries=False)
-            chosen, _ = assistant.select(assistant.logits(hidden[:, -1]))
+            hidden = assistant.network.forward(step, cache, keep_queries=False)
+            chosen, _ = assistant.select(assistant.network.logits(hidden[:, -1]))
             new = chosen.tolist()
             draft += new
             if new[0] == assistant.end:
@@ -104,7 +106,7 @@ def check_assistant(model: Any, assistant: Any, name: str, model_name: str) -> N
     """
     mine, other = (each.get_encoder().state_dict() for each in (model, assistant))
     shared = (
-        GreedyDecoder.supports(assistant)
+        DecoderNetwork.supports(assistant)
         and model.config.vocab_size == assistant.config.vocab_size
         and mine.keys() == other.keys()
         and all(_are_alike(mine[key], other[key]) for key in mine)

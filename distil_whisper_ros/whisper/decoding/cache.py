@@ -1,0 +1,34 @@
+"""What decoding keeps from token to token."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass
+class DecoderCache:
+    """The keys and values that decoding keeps from token to token, by layer."""
+
+    self_keys: list[torch.Tensor]
+    """Of the tokens, shape (batch, heads, maximum length, width)."""
+    self_values: list[torch.Tensor]
+    cross: list[tuple[torch.Tensor, torch.Tensor]]
+    """Keys and values of the audio, shape (batch, heads, positions, width)."""
+    cross_queries: list[list[torch.Tensor]]
+    """Queries of the alignment heads at each step, shape (batch, heads, tokens, width)."""
+    length: int = 0
+    """Number of tokens in it."""
+
+    def repeat(self, count: int) -> None:
+        """Make `count` rows of each, for beams, which share the keys and values of the audio."""
+        self.self_keys = [each.repeat_interleave(count, 0) for each in self.self_keys]
+        self.self_values = [each.repeat_interleave(count, 0) for each in self.self_values]
+
+    def reorder(self, rows: list[int]) -> None:
+        """Let each row continue the text of another one: `rows` are their numbers."""
+        moved = [row for row, other in enumerate(rows) if row != other]
+        if not moved:
+            return
+        others = [rows[row] for row in moved]
+        for each in (*self.self_keys, *self.self_values):
+            each[moved, :, : self.length] = each[others, :, : self.length]

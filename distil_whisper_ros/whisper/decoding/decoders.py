@@ -1,0 +1,112 @@
+"""Which way of decoding is used: the fastest one that can do what is asked, and works here."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ...core.scheduler import JobContext
+from ..model_loading import first_line
+from ..threads import one_thread
+from .beam import BeamDecoder
+from .cuda_graph import CudaGraphDecoder
+from .fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful
+from .greedy import GreedyDecoder
+from .network import DecoderNetwork
+from .speculative import SpeculativeDecoder
+from .transformers_generate import TransformersDecoder
+from .types import DecodingOptions, DecodingResult
+
+
+class Decoders:
+    """The ways of decoding that one Whisper has here."""
+
+    def __init__(
+        self,
+        transformers: TransformersDecoder,
+        tokenizer: Any,
+        int8: bool,
+        on_notice: Callable[[str], None],
+    ) -> None:
+        """Decode with `transformers`, until others are set, which have int8 weights or not.
+
+        `on_notice` is called with a sentence if one of them does not work.
+        """
+        self._int8 = int8
+        self.transformers = transformers
+        self.greedy: GreedyDecoder | None = None
+        self.beam: BeamDecoder | None = None
+        self.speculative: SpeculativeDecoder | None = None
+        self.cuda_graph: CudaGraphDecoder | None = None
+        self._tokenizer = tokenizer
+        self._on_notice = on_notice
+
+    @property
+    def networks(self) -> list[DecoderNetwork]:
+        """The networks that they use: that of the model, and that of an assistant."""
+        decoders = [self.greedy, self.speculative and self.speculative.assistant]
+        return [each.network for each in decoders if each is not None]
+
+    def decode(
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode encoder states with the fastest decoder that can do it; raise JobAborted.
+
+        `states` has the shape (batch, positions, d_model); there is a result for each row.
+        """
+        if options.beam_width == 0:
+            return self._decode_and_search(states, options, context)
+        if self.greedy is None or (options.beam_width > 1 and self.beam is None):
+            return self.transformers.decode(states, options, context)
+        with one_thread() if self._int8 else nullcontext():
+            return self._decode_fast(self.greedy, states, options, context)
+
+    def _decode_fast(
+        self,
+        greedy: GreedyDecoder,
+        states: torch.Tensor,
+        options: DecodingOptions,
+        context: JobContext,
+    ) -> list[DecodingResult]:
+        """Decode with the layers of this project."""
+        if options.beam_width > 1 and self.beam is not None:
+            return self.beam.decode(states, options, context)
+        if self.speculative is not None and len(states) == 1:
+            return self.speculative.decode(states, options, context)
+        if self.cuda_graph is not None and len(states) == 1:
+            try:
+                return self.cuda_graph.decode(states, options, context)
+            except RuntimeError as error:
+                reason = first_line(error)
+            # Behind the handler, so that the memory of the graph is free for the next try.
+            self.cuda_graph = None
+            torch.cuda.empty_cache()
+            self._on_notice(
+                f'decoding with a CUDA graph failed ({reason}): it is switched off, and decoding '
+                'is slower'
+            )
+        return greedy.decode(states, options, context)
+
+    def _decode_and_search(
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode greedily, and the texts that are in doubt again with a beam search."""
+        results = self.decode(states, replace(options, beam_width=1), context)
+        doubtful = [
+            row
+            for row, result in enumerate(results)
+            if is_doubtful(result.tokens, result.log_probabilities, result.ended)
+        ]
+        if doubtful:
+            wide = replace(options, beam_width=BEAM_WIDTH_IN_DOUBT)
+            for row, result in zip(doubtful, self.decode(states[doubtful], wide, context)):
+                better = is_better(
+                    self._text(result.tokens), result.ended, self._text(results[row].tokens)
+                )
+                results[row] = replace(result if better else results[row], searched=True)
+        return results
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=True)
