@@ -3,8 +3,8 @@
     python benchmarks/reload.py [--cycles 20]
 
 The node, in its own process, is configured, activated, hears one sentence, and is cleaned up. Its
-own memory is read after each cleanup. The first cycles fill the allocator, the caches, and what
-PyTorch keeps for each thread that loads a model; after those memory must stay within 5 %.
+own memory is read after each cleanup. The first cycles fill the allocator and the caches; after
+those memory must stay within 5 %.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from robot import goforward, RATE, robot
 from soak import usage
 import soundfile
 
-SETTLED = 6  # cycles: a thread of the executor that loads its first model keeps 13 MB
+SETTLED = 6  # cycles until the allocator and the caches are full
 MAX_GROWTH = 0.05  # of the memory after SETTLED cycles
 
 

@@ -126,7 +126,7 @@ class ModelSettings(ParameterGroup):
     beam_width: int = parameter(
         1,
         'Beam width. 1 (greedy) is the fastest. 5 has fewer wrong words in sentences in noise, '
-        'but more in single words. 0 decodes greedily, and what is in doubt again with 8: fewer '
+        'but more in single words. 0 decodes greedily, and what is in doubt again with 6: fewer '
         'wrong words in both.',
         low=0, high=16,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def test_only_what_is_in_doubt_is_searched():
 
 def test_one_unlikely_token_makes_a_text_doubtful():
     assert not is_doubtful([1, 2], [-0.1, -0.4, -1.9], True)  # the end token does not count
-    assert is_doubtful([1, 2], [-0.1, -0.6, -0.1], True)
+    assert is_doubtful([1, 2], [-0.1, -0.8, -0.1], True)
     assert not is_doubtful([1, 2], [-0.1, -1.3, -0.1], False)
     assert not is_doubtful([1, 2], [-0.1, -3.3, -0.1], True)  # a guess
     assert not is_doubtful([], [-3.0], True)

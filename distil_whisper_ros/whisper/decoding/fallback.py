@@ -21,8 +21,8 @@ MAX_COMPRESSION_RATIO = 2.4
 
 # Chosen on the 156 utterances of benchmarks/latency.py and on recordings of single words; see
 # docs/measurements.md.
-BEAM_WIDTH_IN_DOUBT = 8
-DOUBTFUL_PROBABILITY = 0.6  # of a token
+BEAM_WIDTH_IN_DOUBT = 6
+DOUBTFUL_PROBABILITY = 0.5  # of a token
 SAME_LENGTH = (0.7, 1.4)  # letters of the text of a beam search, of those of greedy decoding
 
 # Of the sentences that were measured, the slowest has 11 letters in a second of speech. Digits,
