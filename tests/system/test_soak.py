@@ -17,7 +17,7 @@ def test_utterances_from_the_microphone_leave_nothing_behind():
 def test_reloading_leaves_no_memory_behind():
     """With glibc's heaps as they are by default, this grows by 40 %."""
     usages = reload(cycles=12)
-    assert growth(usages) < 0.09  # on a busy machine a thread may come late, with its 13 MB
+    assert growth(usages) < 0.05
     _, threads, files = usages.T
-    assert threads[-1] <= threads[6] + 2  # the executor starts its 6 threads as it needs them
+    assert threads[-1] <= threads[2] + 5  # the executor starts its 6 threads as it needs them
     assert files[-1] <= files[2]
