@@ -188,7 +188,10 @@ def run(wanted, writer):
             'program may be using it, or this user may not use it: add the user to the audio group'
         ) from error
     ended.wait()
-    writer.send(GONE, f'the microphone "{device["name"]}" is gone'.encode())
+    gone = (
+        f'the microphone "{device["name"]}" is gone: plug it in, the node opens it again by itself'
+    )
+    writer.send(GONE, gone.encode())
 
 
 def die_with_parent(parent):

@@ -89,7 +89,7 @@ class Endpointer:
 
     @property
     def complete(self) -> bool:
-        """Whether the pause lasts as long as `required_pause` by now, which came after a frame."""
+        """Whether the pause is as long as `required_pause`, which changes between frames."""
         required = self.required_pause
         return required is not None and self.pause >= required and self._is_speech
 
