@@ -6,10 +6,9 @@ DDS, the node in its own process) but the room, which is a loudspeaker's monitor
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import fcntl
 import io
-import itertools
 import os
 from pathlib import Path
 import random
@@ -48,21 +47,59 @@ MODEL = ROOT / 'models' / 'tiny.en'
 TURN_MODEL = ROOT / 'models' / 'smart-turn-v3'
 RECORDINGS = Path('/usr/share/pocketsphinx/test/data')
 RATE = 16_000
-# Each robot gets another domain: two that are alive must not hear each other. pytest-xdist's
-# workers, gw0, gw1, ..., share them out.
-WORKER, WORKERS = (
-    int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]),
-    int(os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1')),
-)
-MINE = range(1 + WORKER, 101, WORKERS)
-DOMAINS = itertools.cycle(random.SystemRandom().sample(MINE, len(MINE)))
+# Each robot gets another domain: two that are alive must not hear each other. Ports of the domains
+# above 101 are those that the system gives to any program.
+DOMAINS = range(1, 102)
+DOMAINS_EACH = 12  # of this process, in turn
+DOMAIN_LOCKS = Path(tempfile.gettempdir()) / 'distil_whisper_ros_domains'
+
+
+class Domains:
+    """ROS domains that no other test or benchmark on this machine uses: each is a locked file."""
+
+    def __init__(self, locks: Path = DOMAIN_LOCKS) -> None:
+        """`locks` is the folder of the files."""
+        self._locks, self._one_at_a_time = locks, threading.Lock()
+        self._free = random.SystemRandom().sample(DOMAINS, len(DOMAINS))
+        self._mine: list[int] = []
+
+    def next(self) -> int:
+        """Return a domain; after DOMAINS_EACH of them the first one comes again.
+
+        It is this process's until it ends. Raise a RuntimeError if there is none.
+        """
+        with self._one_at_a_time:
+            domain = self._take() if len(self._mine) < DOMAINS_EACH else None
+            if domain is None:
+                if not self._mine:
+                    raise RuntimeError(f'all ROS domains are in use: see {self._locks}')
+                domain = self._mine.pop(0)
+            self._mine.append(domain)
+            return domain
+
+    def _take(self) -> int | None:
+        self._locks.mkdir(mode=0o777, exist_ok=True)
+        while self._free:
+            domain = self._free.pop()
+            with suppress(OSError):  # another process, or another user, has it
+                lock = os.open(self._locks / str(domain), os.O_CREAT | os.O_RDWR, 0o666)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    os.close(lock)
+                    raise
+                return domain
+        return None
+
+
+_domains = Domains()
 
 
 def isolation() -> dict[str, str]:
     """Return an environment in which ROS reaches only its own processes on this machine."""
     # By UDP: ROS_LOCALHOST_ONLY and its successor would add shared memory.
     return {
-        'ROS_DOMAIN_ID': str(next(DOMAINS)),
+        'ROS_DOMAIN_ID': str(_domains.next()),
         'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'tools/loopback.xml'),
     }
 
