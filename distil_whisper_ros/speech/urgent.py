@@ -11,13 +11,14 @@ beginning of an utterance: whoever speaks on gives no urgent command.
 All of it runs in the listener's thread of `recognizer.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.audio_format import Frame, frame_count, FRAME_DURATION
 from ..core.scheduler import Job, Priority
 from ..core.settings import DecodingSettings, Settings
 from ..core.types import Ending, Hypothesis, Utterance
+from .attention import name_end
 from .command_matcher import plain, urgent_words
 from .endpointer import Endpointer
 from .hallucination_filter import filtered
@@ -50,26 +51,28 @@ def urgent_command(
     hypothesis: Hypothesis,
     settings: Settings,
     own_voice: OwnVoice | None = None,
+    names: Sequence[str] = (),
 ) -> UrgentCommand | None:
     """Return the urgent command if a text is nothing else, and likely enough; or None.
 
-    What the robot itself says meanwhile, `own_voice`, does not count. Where a draft repeats a word
-    more often than it was said, it is written once.
+    What the robot itself says meanwhile, `own_voice`, does not count, and one of the `names` may be
+    said before. Where a draft repeats a word more often than it was said, it is written once.
     """
     if own_voice is not None:
         known = {word for each in settings.commands.urgent_wordings for word in keys(each.text)}
         hypothesis = own_voice.without(utterance, hypothesis, known)
-    found = urgent_words(hypothesis.text, settings.commands)
+    name = hypothesis.text[: name_end(hypothesis.text, names)]
+    found = urgent_words(hypothesis.text[len(name) :], settings.commands)
     if found is None or len(hypothesis.segments) != 1:
         return None
     first, times = found
     count = times * len(first.split())
     if times > 1 and count > FASTEST * utterance.voiced + 1:
         (segment,) = hypothesis.segments
-        text = f'{first[:1].upper()}{first[1:]}.'
+        text = f'{name}, {first}.' if name else f'{first[:1].upper()}{first[1:]}.'
         once = replace(segment, text=text, compression_ratio=1.0, truncated=False, words=())
         hypothesis = replace(hypothesis, segments=(once,))
-    transcript = filtered(hypothesis, utterance, settings)
+    transcript = filtered(hypothesis, utterance, settings, names)
     # By its words, since the commands may have it in another way, as "Stop" or "{stop,halt}".
     known = {plain(each.text) for each in settings.commands.urgent_wordings}
     urgent = plain(transcript.command.wording) in known
@@ -85,19 +88,23 @@ class UrgentWatch:
         submit: Submit,
         idle: Callable[[], bool],
         own_voice: OwnVoice | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         """`submit` gives the scheduler a draft; `idle` tells whether it has nothing to do.
 
-        `own_voice` knows what the robot says.
+        `own_voice` knows what the robot says; `names` are the wake phrases.
         """
         self._settings = settings
         self._submit, self._idle = submit, idle
-        self._own_voice = own_voice or OwnVoice()
+        self._own_voice, self._names = own_voice or OwnVoice(), names
         self._draft: tuple[Utterance, Job] | None = None
         self._covered = 0  # frames of the utterance that the latest draft has
         self._over = not settings.commands.all_urgent or not settings.utterance.endpointing
-        commands = settings.commands.urgent_wordings
-        self._longest = max((len(plain(each.text).split()) for each in commands), default=0)
+        commands = (each.text for each in settings.commands.urgent_wordings)
+        self._longest = sum(
+            max((len(plain(text).split()) for text in texts), default=0)
+            for texts in (commands, names)
+        )
 
     def follow(self, endpointer: Endpointer, so_far: Callable[[], Utterance]) -> None:
         """Look after each frame of speech whether to make a draft of the utterance so far."""
@@ -137,7 +144,9 @@ class UrgentWatch:
         if job.future.exception() is not None:
             return None  # the utterance itself is transcribed, and its request tells what is wrong
         hypothesis = job.future.result()
-        command = urgent_command(utterance, hypothesis, self._settings, self._own_voice)
+        command = urgent_command(
+            utterance, hypothesis, self._settings, self._own_voice, self._names
+        )
         said = plain(self._own_voice.without(utterance, hypothesis).text).split()
         self._over = len(said) > self._longest + MORE and len({*said}) > MORE
         return command
@@ -162,10 +171,11 @@ class UrgentEar:
         submit: Submit,
         idle: Callable[[], bool],
         own_voice: OwnVoice | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         """Take what an UrgentWatch takes."""
         self._settings = settings
-        self._new = lambda: UrgentWatch(settings, submit, idle, own_voice)
+        self._new = lambda: UrgentWatch(settings, submit, idle, own_voice, names)
         self._piece = replace(
             settings.utterance, max_duration=PIECE, end_silence=PIECE_SILENCE, min_speech=0.0
         )

@@ -110,7 +110,11 @@ class UtteranceListener:
 
     def _make_watch(self) -> UrgentWatch:
         return UrgentWatch(
-            self.request.settings, self._submit_draft, self._is_idle, self._own_voice
+            self.request.settings,
+            self._submit_draft,
+            self._is_idle,
+            self._own_voice,
+            self.request.wake_phrases,
         )
 
     def _submit_draft(
@@ -128,9 +132,11 @@ class UtteranceListener:
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits apply before speech."""
-        urgent = self.request.settings.commands.all_urgent
-        self.request = request
-        if self._ear is not None and request.settings.commands.all_urgent != urgent:
+        before, self.request = self.request, request
+        if self._ear is not None and (
+            request.settings.commands.all_urgent != before.settings.commands.all_urgent
+            or request.wake_phrases != before.wake_phrases
+        ):
             self._ear.discard()
             self._ear = None
         if self.speaking:
@@ -222,8 +228,9 @@ class UtteranceListener:
             and self._endpointer.pause > self.speculation.pause
         ):
             whole = self.speculation.whole  # at a later pause, as behind a repetition
-            settings = self.request.settings
-            self._urgent = urgent_command(*whole, settings, self._own_voice) if whole else None
+            request, own_voice = self.request, self._own_voice
+            names = request.wake_phrases
+            self._urgent = whole and urgent_command(*whole, request.settings, own_voice, names)
         return self._urgent is not None
 
     def _require_pause(self, recent: bool) -> Ending:
@@ -311,7 +318,11 @@ class UtteranceListener:
     def _listen_in_pieces(self, frame: Frame, probability: float) -> UrgentEar:
         if self._ear is None:
             self._ear = UrgentEar(
-                self.request.settings, self._submit_draft, self._is_idle, self._own_voice
+                self.request.settings,
+                self._submit_draft,
+                self._is_idle,
+                self._own_voice,
+                self.request.wake_phrases,
             )
         self._ear.take(frame, probability)
         return self._ear

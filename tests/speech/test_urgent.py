@@ -62,6 +62,23 @@ def test_which_utterances_act(words, voiced, log_probability, written):
     assert (found.hypothesis.text if found is not None else None) == written
 
 
+@pytest.mark.parametrize(
+    ('words', 'names', 'written'),
+    [
+        ('Hey robot, stop!', ['hey robot'], 'Hey robot, stop!'),
+        ('Hay row boat. Stop!', ['hey robot'], 'Hay row boat. Stop!'),
+        ('Hey robot, stop stop stop stop stop stop', ['hey robot'], 'Hey robot, stop.'),
+        ('Stop!', ['hey robot'], 'Stop!'),
+        ('Hey robot, do not stop.', ['hey robot'], None),
+        ('Hey robot.', ['hey robot'], None),
+        ('Hey robot, stop!', [], None),
+    ],
+)
+def test_a_name_may_be_said_before(words, names, written):
+    found = urgent_command(heard(0.9), text(words), KNOWN, names=names)
+    assert (found.hypothesis.text if found is not None else None) == written
+
+
 def test_urgent_commands_belong_to_the_commands():
     known = KNOWN.commands.wordings
     assert tuple(each.text for each in known) == ('go', 'stop', 'emergency halt')

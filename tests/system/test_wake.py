@@ -23,6 +23,7 @@ def named(room):
         'hands_free__wake_phrases': ['hey robot'],
         'hands_free__attention': 4.0,
         'hands_free__publish_unaddressed': True,
+        'commands__urgent': ['stop'],
     }
     with robot(environment=room.environment, **parameters) as (client, _):
         client.wait_state('waiting')
@@ -58,6 +59,15 @@ def test_a_sentence_behind_the_name(client, room):
     assert client.states[-1].attentive
     assert all(text.startswith('Go') for text in partials)
     wait_for(lambda: not client.states[-1].attentive, 8, 'the end of the window')
+
+
+def test_an_urgent_command_behind_the_name(client, room):
+    room.say(0.5 * spoken('Hey robot, stop!', 'en-us'), wait=False)
+    wait_for(lambda: client.transcripts, 20, 'the transcript')
+    (transcript,) = client.transcripts
+    assert transcript.accepted and transcript.command == 'stop', transcript.raw_text
+    assert transcript.ending == Transcript.ENDING_COMMAND
+    assert client.texts == [transcript.text] and transcript.text.startswith('Stop')
 
 
 def test_the_name_alone_and_then_a_sentence(client, room):
