@@ -55,8 +55,8 @@ def urgent_command(
 ) -> UrgentCommand | None:
     """Return the urgent command if a text is nothing else, and likely enough; or None.
 
-    What the robot itself says meanwhile, `own_voice`, does not count, and one of the `names` may be
-    said before. Where a draft repeats a word more often than it was said, it is written once.
+    What the robot itself says meanwhile, `own_voice`, does not count, and one of the `names` may
+    be said before. Where a draft repeats a word more often than it was said, it is written once.
     """
     if own_voice is not None:
         known = {word for each in settings.commands.urgent_wordings for word in keys(each.text)}
