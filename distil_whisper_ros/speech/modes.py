@@ -8,7 +8,7 @@ from .request import Request, Stage
 
 
 class Mode(Protocol):
-    """Decides which utterance is heard next. Called under the recognizer's lock."""
+    """Decides which utterance is heard next. Called under the agenda's lock."""
 
     continuous: bool
     """Whether the audio between two utterances counts: the second one's pre-roll is in it."""

@@ -5,6 +5,13 @@ one. Text at each short pause and every half second would keep the processor bus
 then, and make it hotter, for texts that come too late.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+import time
+
+from ..core.scheduler import JobContext
+from ..core.types import Hypothesis
+from .name_first import Transcribe
 from .utterance_buffer import MARGIN
 
 NEWEST = 0.5  # weight of the newest transcription in the mean
@@ -43,3 +50,16 @@ class Pace:
         if self.duration <= period:
             return period
         return self.duration / PARTIAL_SHARE
+
+
+def timed(transcribe: Transcribe, count: Callable[[float], None]) -> Transcribe:
+    """Return `transcribe` with the time that it takes noted in the hypothesis, and counted."""
+
+    def measured(utterance, settings, context: JobContext) -> Hypothesis:
+        started = time.monotonic()
+        hypothesis = transcribe(utterance, settings, context)
+        duration = time.monotonic() - started
+        count(duration)
+        return replace(hypothesis, processing_time=duration)
+
+    return measured

@@ -31,7 +31,7 @@ class Request:
     """Whether its client wants the text while the person speaks."""
     future: 'Future[Transcript]' = field(default_factory=Future)
     stage: Stage = Stage.QUEUED
-    """Written by the recognizer alone, under its lock."""
+    """Written by the recognizer's parts alone, under the agenda's lock."""
     halt: Ending | None = None
     """Why it must end now: STOPPED, CANCELED or MUTED. The listener reads it at each frame."""
     halt_reason: str = ''
@@ -55,6 +55,11 @@ class Request:
     def wake_phrases(self) -> list[str]:
         """The phrases of which its text must begin with one; none if it needs no name."""
         return self.settings.hands_free.wake_phrases if self.implicit else []
+
+    @property
+    def ends_unheard(self) -> bool:
+        """Whether its utterance is not transcribed, since it was canceled or muted."""
+        return self.halt in (Ending.CANCELED, Ending.MUTED)
 
     def with_names(self, model: ModelSettings) -> ModelSettings:
         """Return settings with the names in the prompt, as at the begin of a sentence.

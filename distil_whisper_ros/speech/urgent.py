@@ -8,7 +8,7 @@ and nothing is decoded twice. The first one comes when there is as much speech a
 the next ones follow while the person speaks, and one comes at each short pause; but only at the
 beginning of an utterance: whoever speaks on gives no urgent command.
 
-All of it runs in the listener's thread of `recognizer.py`.
+All of it runs in the listener's thread; see `listening.py`.
 """
 
 from collections.abc import Callable, Sequence

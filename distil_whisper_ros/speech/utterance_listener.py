@@ -4,7 +4,7 @@
                                               turn watch ──┘     └──► speculation (work ahead)
                                                                  └──► urgent watch
 
-All of it runs in the listener's thread of `recognizer.py`.
+All of it runs in the listener's thread; see `listening.py`.
 """
 
 from collections import deque

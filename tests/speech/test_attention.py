@@ -120,9 +120,9 @@ class Robot:
 
     def say(self, text: str, script: str = SENTENCE) -> None:
         """Hear a sentence to its end."""
-        self.text, before = text, self.recognizer._latest
+        self.text, before = text, self.recognizer._agenda.latest
         self.stream.say(script)
-        until(lambda: not self.stream.frames and self.recognizer._latest is not before)
+        until(lambda: not self.stream.frames and self.recognizer._agenda.latest is not before)
         assert before is not None
         until(before.future.done)
 
@@ -141,7 +141,7 @@ def robot():
 
     def make(**more) -> Robot:
         made.append(Robot(**more))
-        until(lambda: made[-1].recognizer._latest is not None)
+        until(lambda: made[-1].recognizer._agenda.latest is not None)
         return made[-1]
 
     yield make
@@ -230,7 +230,7 @@ def test_partial_text_is_that_behind_the_name(robot):
     heard.notes.reads_along = True
     heard.text = 'Hey robot, go forward ten meters and then turn left'
     heard.words, heard.more_words = 2, 1
-    before = heard.recognizer._latest
+    before = heard.recognizer._agenda.latest
     begun = time.monotonic()
     while len(heard.notes.partial) < 3 and time.monotonic() < begun + 5:
         heard.stream.say('S')
@@ -285,7 +285,8 @@ def test_a_sentence_behind_the_name_is_decoded_whole_if_the_name_is_known_only_n
     heard = robot(utterance__speculative=False)
 
     def attend() -> None:
-        heard.recognizer._attend(heard.decoded[0], heard.settings)
+        end = time.monotonic() + heard.settings.hands_free.attention
+        heard.recognizer._agenda.open_window(heard.decoded[0].speech_start, end)
 
     heard.decoding = attend
     heard.say('Nice weather today.', TALK)

@@ -127,15 +127,15 @@ class Rig:
             self.fault('transcriber')
             return said(utterance)
 
-        from distil_whisper_ros.speech import recognizer
+        from distil_whisper_ros.speech import outcomes
 
-        real = recognizer.filtered
+        real = outcomes.filtered
 
         def filtered(*arguments):
             self.fault('hallucination filter')
             return real(*arguments)
 
-        monkeypatch.setattr(recognizer, 'filtered', filtered)
+        monkeypatch.setattr(outcomes, 'filtered', filtered)
         self.recognizer = build(
             self.stream, self.notes, transcribe, FaultyActivity(self.fault)
         )  # fmt: skip
@@ -246,9 +246,9 @@ def test_settings_that_fail_do_not_end_hands_free(rig):
 
 
 def test_a_live_source_that_delivers_nothing_is_lost(monkeypatch):
-    from distil_whisper_ros.speech import recognizer
+    from distil_whisper_ros.speech import listening
 
-    monkeypatch.setattr(recognizer, 'STALLED', 0.3)
+    monkeypatch.setattr(listening, 'STALLED', 0.3)
     stream, notes = Stream(), Notes()
     built = build(stream, notes)
     transcript = built.record(SETTINGS).result(10)
@@ -265,7 +265,8 @@ def test_a_failure_leaves_the_utterance_before_it_alone(rig):
     for symbol in '_' * 10 + 'S' * 20 + '_' * 16:  # as it is spoken, so that there is a job ahead
         rig.stream.say(symbol)
         time.sleep(0.002)
-    until(lambda: rig.recognizer._requests and rig.recognizer._requests[0].job is not None)
+    agenda = rig.recognizer._agenda
+    until(lambda: any(request.job is not None for request in agenda.wanted()[:1]))
     rig.stream.say('_' * 3)
     rig.stream.wait_empty()
     rig.arm('voice activity')

@@ -38,7 +38,7 @@ class TestPolicy:
         recognizer, stream, _ = make()
         settings = with_settings(requests__policy='queue', requests__queue_length=2)
         first = recognizer.record(settings)
-        until(lambda: recognizer._heard is first)
+        until(lambda: recognizer._agenda.heard is first)
         second, third = recognizer.record(settings), recognizer.record(settings)
         with pytest.raises(BusyError, match='2 requests wait already'):
             recognizer.record(settings)
@@ -51,7 +51,7 @@ class TestPolicy:
         recognizer, stream, _ = make()
         settings = with_settings(requests__policy='queue')
         first, second = recognizer.record(settings), recognizer.record(settings)
-        until(lambda: recognizer._heard is first)
+        until(lambda: recognizer._agenda.heard is first)
         assert recognizer.cancel(second)
         assert second.result(5).outcome is Outcome.CANCELED
         stream.say(SENTENCE)

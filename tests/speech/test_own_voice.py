@@ -171,7 +171,7 @@ def test_a_request_hears_the_person_and_waits_on_behind_the_robot(hear):
         lambda _: next(texts), utterance__speculative=False, utterance__turn_detection='silence'
     )
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     recognizer.self_speech.begin('say')
     recognizer.own_voice.add(DRIVING)
     stream.say('_' * 5 + 'S' * 20 + '_' * 10)
@@ -205,7 +205,7 @@ def test_an_urgent_command_acts_unless_the_robot_said_it(hear, policy, robot, ac
         utterance__end_silence=1.0,
     )
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     recognizer.self_speech.begin('say')
     recognizer.own_voice.add(robot)
     for symbol in 'S' * 25 + '_' * 6:

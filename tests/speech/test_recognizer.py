@@ -255,7 +255,7 @@ def test_a_cough_does_not_end_the_request(make):
     assert transcript.utterance.voiced == pytest.approx(15 * FRAME_DURATION)
     assert [t.outcome for t in notes.transcripts] == [Outcome.REJECTED, Outcome.TRANSCRIBED]
     assert notes.transcripts[0].id != notes.transcripts[1].id
-    assert recognizer._requests == []
+    assert recognizer._agenda.wanted() == []
 
 
 def test_after_the_time_to_wait_a_cough_ends_the_request(make):

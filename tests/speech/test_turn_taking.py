@@ -183,14 +183,14 @@ def hear():
             **more,
         )
         request = recognizer.record(settings, partial)
-        until(lambda: recognizer._heard is request)
+        until(lambda: recognizer._agenda.heard is request)
         said = 0
         for symbol in script:
             stream.say(symbol)
             if symbol == '_':  # as in real time, the evidence comes before the next frame
                 stream.wait_empty()
             said += 1
-            if recognizer._heard is not request:
+            if recognizer._agenda.heard is not request:
                 break
         return request, detector, said
 

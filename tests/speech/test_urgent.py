@@ -126,7 +126,7 @@ def hear():
 def test_it_acts_during_speech_and_is_published_once(hear):
     recognizer, settings, say, notes, drafts = hear(lambda voiced: 'Stop! Stop!', **URGENT)
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     say('_' * 5 + 'S' * 60 + '_' * 40)  # who repeats it speaks on
     transcript = request.result(5)
     assert transcript.outcome is Outcome.TRANSCRIBED and transcript.text == 'Stop! Stop!'
@@ -140,7 +140,7 @@ def test_it_acts_during_speech_and_is_published_once(hear):
 def test_it_acts_at_a_short_pause_and_not_only_at_the_end(hear):
     recognizer, settings, say, _, drafts = hear(lambda voiced: 'Stop.', **URGENT)
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     say('_' * 5 + 'S' * 9 + '_' * 10)  # too short for a draft during speech
     transcript = request.result(5)
     assert transcript.utterance.ending is Ending.COMMAND and transcript.text == 'Stop.'
@@ -150,7 +150,7 @@ def test_it_acts_at_a_short_pause_and_not_only_at_the_end(hear):
 def test_other_sentences_go_on_and_cost_little(hear):
     recognizer, settings, say, _, drafts = hear(lambda voiced: 'The bus', **URGENT)
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     say('S' * 160)
     assert request.stage is Stage.LISTENING
     assert 2 < len(drafts) <= 1 + WITHIN / 0.35
@@ -162,7 +162,7 @@ def test_other_sentences_go_on_and_cost_little(hear):
 def test_a_longer_text_ends_the_drafts(hear):
     recognizer, settings, say, _, drafts = hear(lambda voiced: 'the bus stop is', **URGENT)
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     say('S' * 100)
     assert len(drafts) == 1 and request.stage is Stage.LISTENING
 
@@ -170,7 +170,7 @@ def test_a_longer_text_ends_the_drafts(hear):
 def test_without_urgent_commands_there_are_no_drafts(hear):
     recognizer, settings, say, _, drafts = hear(lambda voiced: 'Stop.', commands__phrases=['stop'])
     request = recognizer.record(settings)
-    until(lambda: recognizer._heard is request)
+    until(lambda: recognizer._agenda.heard is request)
     say('S' * 30 + '_' * 10)
     assert drafts == [] and request.stage is Stage.LISTENING
 
@@ -192,7 +192,7 @@ class TestWhileTheRobotSpeaks:
             lambda _: says[min(len(drafts), 3) - 1], **URGENT
         )
         request = recognizer.record(settings)
-        until(lambda: recognizer._heard is request)
+        until(lambda: recognizer._agenda.heard is request)
         recognizer.self_speech.begin('say')
         say('S' * 12 + '_' * 12)
         say('S' * 12 + '_' * 12)
@@ -230,7 +230,7 @@ class TestWhileTheRobotSpeaks:
 
         recognizer, settings, say, _, drafts = hear(slow, **URGENT)
         request = recognizer.record(settings)
-        until(lambda: recognizer._heard is request)
+        until(lambda: recognizer._agenda.heard is request)
         recognizer.self_speech.begin('say')
         say('S' * 12 + '_' * 4)
         until(lambda: drafts)
@@ -245,7 +245,7 @@ class TestWhileTheRobotSpeaks:
     def test_speech_without_an_end_comes_in_pieces(self, hear):
         recognizer, settings, say, notes, drafts = hear(lambda _: 'I go', **URGENT)
         request = recognizer.record(settings)
-        until(lambda: recognizer._heard is request)
+        until(lambda: recognizer._agenda.heard is request)
         recognizer.self_speech.begin('say')
         say('S' * 250)
         assert max(drafts) <= 3.0 and drafts.count(min(drafts)) > 1
@@ -255,7 +255,7 @@ class TestWhileTheRobotSpeaks:
     def test_without_urgent_commands_nothing_is_decoded(self, hear):
         recognizer, settings, say, _, drafts = hear(lambda _: 'Stop!', commands__phrases=['stop'])
         request = recognizer.record(settings)
-        until(lambda: recognizer._heard is request)
+        until(lambda: recognizer._agenda.heard is request)
         recognizer.self_speech.begin('say')
         say('S' * 20 + '_' * 20)
         assert not drafts and request.stage is Stage.LISTENING
