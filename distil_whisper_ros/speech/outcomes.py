@@ -73,7 +73,8 @@ class Outcomes:
         settings = request.settings
         if not self._own_voice.is_beside(utterance, settings.self_speech):
             return self._of_person(hypothesis, utterance, request)
-        urgent = urgent_command(utterance, hypothesis, settings, self._own_voice)
+        names = request.wake_phrases
+        urgent = urgent_command(utterance, hypothesis, settings, self._own_voice, names)
         rest = urgent.hypothesis if urgent else self._own_voice.without(utterance, hypothesis)
         if rest.segments:
             transcript = self._of_person(rest, utterance, request)
