@@ -1,11 +1,14 @@
 """The process around the node: signals, threads, and the shutdown."""
 
 from collections.abc import Callable
+from contextlib import suppress
 import os
 import signal
+import stat
 import sys
 import threading
 import time
+import traceback
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -14,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, try_shutdown
 
 from ..core.errors import cannot_start
-from .log import log_failure
+from .log import log_failure, printable
 
 THREADS = 6  # transitions, mute and opening a microphone may each hold one for seconds
 CLOSING = 8.0  # s until a microphone or a model that hangs is left behind
@@ -33,8 +36,41 @@ def spin(executor: MultiThreadedExecutor, node: Node, ended: threading.Event) ->
             return
         except Exception as error:
             if ok() and not ended.is_set():
-                log_failure(node, error)
+                _log_failure(node, error)
                 time.sleep(AFTER_FAILURE)
+
+
+def _log_failure(node: Node, error: Exception) -> None:
+    """Log what failed in a callback of this package, or of rclpy itself."""
+    if type(error).__name__ == 'InvalidHandle':  # each distribution has it in another module
+        return  # a subscription was destroyed when its message was about to be taken
+    places = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
+    if any(place.endswith('time_source.py') for place in places):
+        node.get_logger().warning(
+            f'a message on /clock cannot be used ({printable(error)}): look at who publishes it',
+            throttle_duration_sec=60.0,
+        )
+        return
+    log_failure(node, error)
+
+
+def never_wait_for_readers() -> None:
+    """Let the log lose lines, and not stop the node, where nobody reads it.
+
+    A paused terminal or a log collector that hangs would stop every thread at its next line: the
+    node would be deaf, and could not be muted.
+    """
+    for descriptor in (1, 2):
+        with suppress(OSError):  # it is closed, or cannot be opened again: it stays as it is
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISSOCK(mode):
+                os.set_blocking(descriptor, False)
+            elif stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+                # Opened again, since the flag would be that of all who share the terminal.
+                flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+                new = os.open(f'/proc/self/fd/{descriptor}', flags)
+                os.dup2(new, descriptor)
+                os.close(new)
 
 
 def run(make: Callable[[], Node], args=None) -> None:
@@ -48,6 +84,7 @@ def run(make: Callable[[], Node], args=None) -> None:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has several, without a common base
         sys.exit(cannot_start(error))
+    never_wait_for_readers()
     node = make()
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
@@ -59,8 +96,9 @@ def run(make: Callable[[], Node], args=None) -> None:
     while not asked.wait(LOOK_FOR_SIGNALS):
         pass
     leave(node, executor, ended, thread)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it
+            stream.flush()
     # A download or a model on its way into memory cannot be interrupted, and is not waited for.
     os._exit(0)
 

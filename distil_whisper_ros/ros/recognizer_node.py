@@ -1,5 +1,6 @@
 """The node `speech_recognizer`: it connects the parts to each other and to ROS."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import itertools
 import os
@@ -13,7 +14,13 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from std_msgs.msg import Empty
 
 from ..audio.source import AudioSource
-from ..core.errors import DeviceError, HubUnreachableError, InactiveError, SpeechError
+from ..core.errors import (
+    DeviceError,
+    HubUnreachableError,
+    InactiveError,
+    RequestError,
+    SpeechError,
+)
 from ..core.parameter_spec import TakesEffect
 from ..core.scheduler import Priority, Scheduler
 from ..core.settings import Settings
@@ -23,6 +30,7 @@ from ..speech.own_voice import OwnVoice
 from ..speech.recognizer import Recognizer
 from ..speech.request import Request
 from ..speech.self_speech import SelfSpeechGate
+from ..speech.source_switch import INTERRUPT_AGAIN
 from ..speech.state import Facts, Lifecycle, Phase, StateMachine
 from ..speech.turn_detector import TurnDetector
 from ..speech.voice_activity import VoiceActivity
@@ -443,21 +451,27 @@ class SpeechRecognizer(ManagedNode):
         }.get(state, 'try again')
         return f'the recognizer is {state.name.lower()}, not active: {remedy}'
 
-    def set_muted(self, muted: bool) -> str:
+    def set_muted(self, muted: bool, wanted: Callable[[], bool] = lambda: True) -> str:
         """Close the microphone or let it open again, in every state; return the result.
 
-        Raise an AudioError if the microphone refuses to open; it stays muted then.
+        Nothing is done if it is no longer `wanted` when its turn comes. Raise a SpeechError then,
+        and if the microphone refuses to open; it stays muted.
         """
-        opening = self._active
-        if muted and opening is not None:
-            opening.recognizer.interrupt_opening()  # whoever opens it holds the lock
-        with self._mute_lock:
+        while not self._mute_lock.acquire(timeout=INTERRUPT_AGAIN):
+            opening = self._active
+            if muted and opening is not None:
+                opening.recognizer.interrupt_opening()  # whoever opens it has the lock
+        try:
+            if not wanted():
+                raise RequestError('the microphone stays closed: it was muted again meanwhile')
             active = self._active
             self._muted = muted or self._muted  # also if closing it fails
             if active is not None:
                 active.recognizer.set_muted(muted)
             self._machine.update(muted=muted)
             self._muted = muted
+        finally:
+            self._mute_lock.release()
         if muted:
             return 'the microphone is closed'
         if active is not None:

@@ -1,6 +1,7 @@
 """The services of the node."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -35,8 +36,11 @@ class Parts(Protocol):
         """Return the settings as they are now; raise a SettingError if one is wrong."""
         ...
 
-    def set_muted(self, muted: bool) -> str:
-        """Close the microphone or let it open again; return the result as a sentence."""
+    def set_muted(self, muted: bool, wanted: Callable[[], bool] = ...) -> str:
+        """Close the microphone or let it open again; return the result as a sentence.
+
+        Raise a SpeechError if that fails, or is no longer `wanted` when its turn comes.
+        """
         ...
 
     def transcript_message(self, transcript: Transcript, time_of: TimeOf | None = None) -> Any:
@@ -50,6 +54,8 @@ class Services:
     def __init__(self, node: Node, parts: Parts) -> None:
         """Create the services."""
         self._node, self._parts = node, parts
+        self._mutes = 0
+        self._unmuting = ThreadPoolExecutor(1, 'unmute')
         for name, kind, callback in (
             ('record', Trigger, self._record),
             ('stop', Trigger, self._acting('stopped', lambda: parts.recognizer().stop())),
@@ -103,12 +109,22 @@ class Services:
         return response
 
     def _mute(self, request, response):
-        try:
-            response.message = self._parts.set_muted(request.data)
-        except SpeechError as error:
-            return fail(response, error)
-        response.success = True
-        return response
+        """Mute now, or open the microphone in another thread: a mute must not wait for that."""
+
+        def switch(wanted: Callable[[], bool] = lambda: True):
+            try:
+                response.message = self._parts.set_muted(request.data, wanted)
+            except SpeechError as error:
+                return fail(response, error)
+            response.success = True
+            return response
+
+        if request.data:
+            self._mutes += 1  # unmutes from before this are over
+            return switch()
+        mutes = self._mutes
+        future = self._unmuting.submit(lambda: switch(lambda: self._mutes == mutes))
+        return Later(future, lambda answered: answered)
 
     def _transcribe(self, request, response):
         audio, settings = request.audio, None

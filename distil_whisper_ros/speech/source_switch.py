@@ -21,6 +21,7 @@ from .outcomes import muted_now
 from .request import Request
 from .state import Phase, StateMachine
 
+INTERRUPT_AGAIN = 0.1  # s
 LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
 BEING_OPENED = 'the microphone is being opened'
 
@@ -88,9 +89,11 @@ class SourceSwitch:
 
         After a return from `set_muted(True)` the source is closed, whatever other threads call.
         """
-        if muted:
-            self.interrupt_opening()
-        with self._lock:
+        # Again and again: whoever has the lock may be about to open it.
+        while not self._lock.acquire(timeout=INTERRUPT_AGAIN):
+            if muted:
+                self.interrupt_opening()
+        try:
             self._interrupted = False
             if muted == self._agenda.muted:
                 return
@@ -112,6 +115,8 @@ class SourceSwitch:
                 )
                 for request in ended:
                     self._answer(request, muted_now())
+        finally:
+            self._lock.release()
         self.changed()
 
     def _open_muted(self) -> None:

@@ -1,8 +1,11 @@
 """Privacy: while the node is muted, no process that captures the microphone exists."""
 
+import os
 from pathlib import Path
+import signal
 import subprocess
 import threading
+import time
 
 from lifecycle_msgs.msg import Transition
 import pytest
@@ -118,3 +121,30 @@ def test_a_wrong_value_of_at_start_mutes(room):
     with robot(environment=room.environment, mute__at_start='yes') as (client, process):
         client.wait_state('muted')
         assert captures(process) == []
+
+
+def test_mute_does_not_wait_for_an_unmute_that_hangs(room):
+    """The sound server does not answer, so opening the microphone takes until its limit."""
+    with robot(environment=room.environment, mute__at_start=True) as (client, process):
+        client.wait_state('muted')
+        server = room._server.pid
+        os.kill(server, signal.SIGSTOP)
+        try:
+            request = SetBool.Request(data=False)
+            unmutes = [client.start_call(SetBool, 'speech/mute', request) for _ in range(2)]
+            time.sleep(1.5)
+            assert not any(each.done() for each in unmutes)
+            mute = client.start_call(SetBool, 'speech/mute', SetBool.Request(data=True))
+            wait_for(mute.done, 1.5, 'the reply to mute')
+            assert mute.result().success
+            client.wait_state('muted')
+            wait_for(lambda: not captures(process), 1, 'the end of the capture process')
+            wait_for(lambda: all(each.done() for each in unmutes), 1, 'the replies to unmute')
+            assert not any(each.result().success for each in unmutes)
+            reasons = {each.result().message for each in unmutes}
+            assert 'the microphone stays closed: it was muted again meanwhile' in reasons
+        finally:
+            os.kill(server, signal.SIGCONT)
+        assert switch(client, False).success
+        client.wait_state('ready')
+        assert 'Traceback' not in process.log()
