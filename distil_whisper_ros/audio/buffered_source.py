@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 import logging
+import math
 import threading
 import time
 
@@ -13,6 +14,7 @@ from .source import SourceHealth
 
 BATCH = 4  # frames that come at once while nobody reads: fewer wake-ups
 BUFFER = 60.0  # s of frames kept for a listener that is late
+LATE = 1.0  # s between the capture of a frame and its arrival, at most, on a machine that works
 STARVED = 5.0  # s that a listener waits for a frame; every source finds its own faults before
 
 
@@ -34,6 +36,7 @@ class BufferedSource:
         self._listening = False
         self._wait_for = BATCH  # frames that the reader waits for
         self._woken = False
+        self._oldest = -math.inf  # capture time of a frame that the utterance may have
         self._latest = 0.0  # when the latest frame came, or the utterance began
         self._meter = LevelMeter()
         self._device_problem = ''  # the meter has the signal's
@@ -46,12 +49,19 @@ class BufferedSource:
         self._lost = 0.0
 
     def begin(self) -> None:
-        """Begin an utterance with the pre-roll; raise a DeviceError if the device is gone."""
+        """Begin an utterance with the pre-roll; raise a DeviceError if the device is gone.
+
+        What is older does not come any more: after a process or a machine was stopped for a
+        while, a request must not hear what was said before it.
+        """
         with self._condition:
             if self._device_problem or not self._working:
                 raise DeviceError(self._device_problem or f'{self._name} is not open')
             self._listening, self._wait_for = True, 1
             self._latest = time.monotonic()
+            self._oldest = self._latest - self._pre_roll * FRAME_DURATION - LATE
+            while self._frames and self._frames[0].time < self._oldest:
+                self._frames.popleft()
 
     def read(self, wait_for: int = 1) -> Frame | None:
         """Return the next frame; see AudioSource."""
@@ -111,10 +121,12 @@ class BufferedSource:
         with self._condition:
             for frame in frames:
                 self._meter.push(frame.samples)
+                self._latest = time.monotonic()
+                if frame.time < self._oldest:
+                    continue
                 if self._listening and len(self._frames) == self._frames.maxlen:
                     self._lost += FRAME_DURATION
                 self._frames.append(frame)
-                self._latest = time.monotonic()
             if not self._listening:
                 self._trim()
             if len(self._frames) >= self._wait_for:

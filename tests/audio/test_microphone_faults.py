@@ -268,7 +268,7 @@ def test_a_listener_of_a_source_that_delivers_nothing_is_told():
     with pytest.raises(DeviceError, match='no audio'):
         while time.monotonic() - began < 20:
             assert source.read() is None
-    source.add_frames([Frame(np.zeros(FRAME_LENGTH, np.float32), 0.0)])
+    source.add_frames([Frame(np.zeros(FRAME_LENGTH, np.float32), time.monotonic())])
     assert source.read() is not None
 
 
@@ -276,7 +276,7 @@ def test_a_reader_that_waits_for_several_frames_gets_them_all():
     source = BufferedSource('slow', 0.5, lambda problem: None)
     source.set_working()
     source.begin()
-    frame = Frame(np.full(FRAME_LENGTH, 0.1, np.float32), 0.0)
+    frame = Frame(np.full(FRAME_LENGTH, 0.1, np.float32), time.monotonic())
     timer = threading.Timer(0.02, source.add_frames, [[frame]])
     timer.start()
     began = time.monotonic()
