@@ -245,10 +245,13 @@ class Agenda:
             self.lock.notify_all()
             return True
 
-    def wait_until_left(self, requests: list[Request], seconds: float) -> None:
-        """Wait until the listener listens for none of these requests, at most so long."""
+    def wait_until_left(self, seconds: float) -> None:
+        """Wait until the listener listens for nothing, at most so long.
+
+        It may still listen for a request that has its answer, as a canceled one.
+        """
         with self.lock:
-            self.lock.wait_for(lambda: self.heard not in requests, seconds)
+            self.lock.wait_for(lambda: self.heard is None, seconds)
 
     def pause(self, seconds: float) -> None:
         """Wait so long, or until the agenda is closed."""
@@ -258,7 +261,7 @@ class Agenda:
     def settle(self) -> None:
         """Report the phase while the listener listens to nothing."""
         with self.lock:
-            if self.heard is not None or self.hands_free:
+            if self.heard is not None or (self.hands_free and not self.muted):
                 return
             transcribes = any(
                 not request.ends_unheard

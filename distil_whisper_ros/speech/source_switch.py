@@ -19,7 +19,7 @@ from ..core.types import Transcript
 from .agenda import Agenda
 from .outcomes import muted_now
 from .request import Request
-from .state import Phase, StateMachine
+from .state import StateMachine
 
 INTERRUPT_AGAIN = 0.1  # s
 LEAVING = 2.0  # s to wait for the listener to leave a muted utterance
@@ -106,13 +106,12 @@ class SourceSwitch:
                     with self._agenda.lock:
                         self.streaming = False
                         # It looks at each frame, and ten times a second without one.
-                        self._agenda.wait_until_left(ended, LEAVING)
+                        self._agenda.wait_until_left(LEAVING)
             finally:
+                self._machine.update(muted=muted)
                 # Hands-free, nobody else tells that the utterance is over.
-                idle = {'phase': Phase.IDLE, 'self_speech': ''}
-                self._machine.update(
-                    muted=muted, **(idle if muted and self._agenda.hands_free else {})
-                )
+                if muted and self._agenda.hands_free:
+                    self._agenda.settle()
                 for request in ended:
                     self._answer(request, muted_now())
         finally:
