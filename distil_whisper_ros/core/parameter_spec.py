@@ -29,6 +29,7 @@ def parameter(
     choices: tuple[str, ...] = (),
     forbidden: str = '',
     check_text: Callable[[str], object] | None = None,
+    check_list: Callable[[list[str]], object] | None = None,
     most: int | None = None,
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
@@ -41,6 +42,7 @@ def parameter(
         'choices': choices,
         'forbidden': forbidden,
         'check_text': check_text,
+        'check_list': check_list,
         'most': most,
         'takes_effect': takes_effect,
     }
@@ -90,6 +92,8 @@ class ParameterSpec:
     """What a text must not contain; empty if it can be any text."""
     check_text: Callable[[str], object] | None
     """Raises a SettingError for a text without a meaning; None if any text has one."""
+    check_list: Callable[[list[str]], object] | None
+    """Raises a SettingError for a list that cannot be used as a whole."""
     most: int | None
     """How many texts a list may have; None if any number."""
     takes_effect: TakesEffect
@@ -129,6 +133,8 @@ class ParameterSpec:
                 f'{self.name} has {len(value)} texts, but may have {self.most} at most'
             )
         self._check_texts(value if isinstance(value, list) else [value])
+        if self.check_list is not None and isinstance(value, list):
+            self.check_list(value)
         if self.low is not None and self.high is not None and isinstance(value, (int, float)):
             if not self.low <= value <= self.high:
                 unit = f' {self.unit}' if self.unit else ''

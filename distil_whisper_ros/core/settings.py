@@ -25,7 +25,7 @@ from .parameter_spec import (
     start_parameter,
     Value,
 )
-from .replacements import check_rule, MOST
+from .replacements import MOST, rules
 from .scripts import is_dense
 
 LEAST_LETTERS, LONGEST_PHRASE, MOST_PHRASES = 3, 50, 20  # of wake phrases
@@ -498,7 +498,7 @@ class TextSettings(ParameterGroup):
         [],
         'What to write in place of the words of the model, as "hell oh -> HELO", or with a '
         r'regular expression "/(\d+) point (\d+)/ -> \1.\2". They apply in their order.',
-        check_text=check_rule,
+        check_list=rules,
         most=MOST,
     )
 
