@@ -253,6 +253,26 @@ def test_special_tokens_never_reach_the_text(folder):
     assert ' '.join(word.text for word in hypothesis.segments[0].words) == hypothesis.text
 
 
+@pytest.mark.parametrize('spelled', ['Ġ<|startoftranscript|>', '<|xy|>', 'Ġ<|<|xy|>z|>'])
+def test_the_name_of_a_special_token_is_no_text(folder, spelled):
+    """Here a token of the text is spelled as a special one."""
+    whole = json.loads((folder / 'tokenizer.json').read_text())
+    forward = 'Ġforward'
+    whole['model']['vocab'][spelled] = whole['model']['vocab'].pop(forward)
+    merges = [
+        each.split(' ') if isinstance(each, str) else each for each in whole['model']['merges']
+    ]
+    whole['model']['merges'] = [
+        ' '.join(each) for each in merges if forward not in (*each, ''.join(each))
+    ]
+    rewrite(folder / 'tokenizer.json', json.dumps(whole))
+    for name in ('vocab.json', 'merges.txt', 'added_tokens.json'):
+        (folder / name).unlink()
+    hypothesis = load(folder, dtype='float32')(Utterance.whole(goforward()))
+    assert hypothesis.text == 'Go 10 meters.'
+    assert ' '.join(word.text for word in hypothesis.segments[0].words) == hypothesis.text
+
+
 @pytest.mark.parametrize(
     ('name', 'value'),
     [('model.prompt', 'Go <|nospeech|> on.'), ('model.hotwords', ['Zora', '<|en|>'])],
