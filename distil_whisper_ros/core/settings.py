@@ -7,6 +7,7 @@ start, configure or activate, or at once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 import re
 from typing import Any
 
@@ -54,6 +55,17 @@ def check_voice(text: str) -> None:
 
 @dataclass(frozen=True)
 class ModelSettings(ParameterGroup):
+def check_save_folder(text: str) -> None:
+    """Raise a SettingError for a path in the home of nobody."""
+    try:
+        Path(text).expanduser()
+    except RuntimeError as error:
+        raise SettingError(
+            f'save_audio_directory is {text!r}, but there is no user of that name: write the '
+            'whole path'
+        ) from error
+
+
     """The Whisper checkpoint and how it runs."""
 
     id: str = model_parameter(
@@ -541,7 +553,9 @@ class Settings:
         1.0, 'Time between messages on /diagnostics.', low=0.1, high=60.0, unit='s'
     )
     save_audio_directory: str = start_parameter(
-        '', 'Folder for a WAV file of each utterance. Empty, the default, saves no audio.'
+        '',
+        'Folder for a WAV file of each utterance. Empty, the default, saves no audio.',
+        check_text=check_save_folder,
     )
 
     @property
