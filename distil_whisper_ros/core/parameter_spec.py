@@ -31,6 +31,7 @@ def parameter(
     check_text: Callable[[str], object] | None = None,
     check_list: Callable[[list[str]], object] | None = None,
     most: int | None = None,
+    longest: int | None = None,
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
     """Declare a field with its parameter's metadata."""
@@ -44,6 +45,7 @@ def parameter(
         'check_text': check_text,
         'check_list': check_list,
         'most': most,
+        'longest': longest,
         'takes_effect': takes_effect,
     }
     if isinstance(default, list):
@@ -96,6 +98,8 @@ class ParameterSpec:
     """Raises a SettingError for a list that cannot be used as a whole."""
     most: int | None
     """How many texts a list may have; None if any number."""
+    longest: int | None
+    """How many letters a text may have; None if any number."""
     takes_effect: TakesEffect
 
     @property
@@ -144,6 +148,11 @@ class ParameterSpec:
 
     def _check_texts(self, texts: Iterable[object]) -> None:
         for text in map(str, texts):
+            if self.longest is not None and len(text) > self.longest:
+                raise SettingError(
+                    f'{self.name} has a text of {len(text)} letters, but it may have '
+                    f'{self.longest} at most'
+                )
             if self.forbidden and self.forbidden in text:
                 raise SettingError(
                     f'{self.name} is {text!r}, but must not contain {self.forbidden!r}'

@@ -30,6 +30,8 @@ from .replacements import MOST, rules
 from .scripts import is_dense
 
 LEAST_LETTERS, LONGEST_PHRASE, MOST_PHRASES = 3, 50, 20  # of wake phrases
+# The decoder takes a prompt of about 1000 letters.
+LONGEST_PROMPT, LONGEST_HOTWORD, MOST_HOTWORDS = 10_000, 200, 1000
 
 
 def check_wake_phrase(text: str) -> None:
@@ -53,8 +55,6 @@ def check_voice(text: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class ModelSettings(ParameterGroup):
 def check_save_folder(text: str) -> None:
     """Raise a SettingError for a path in the home of nobody."""
     try:
@@ -66,6 +66,8 @@ def check_save_folder(text: str) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class ModelSettings(ParameterGroup):
     """The Whisper checkpoint and how it runs."""
 
     id: str = model_parameter(
@@ -127,13 +129,15 @@ def check_save_folder(text: str) -> None:
     prompt: str = parameter(
         '', 'Text that guides the spelling, with names that people are likely to say: '
         '"Zora, Kinect".',
-        forbidden='<|',
+        forbidden='<|', longest=LONGEST_PROMPT,
     )  # fmt: skip
     hotwords: list[str] = parameter(
         [],
         'Rare words that people are likely to say. They guide the spelling as a prompt does, and '
         'more with a beam_width of 0 or 5.',
         forbidden='<|',
+        longest=LONGEST_HOTWORD,
+        most=MOST_HOTWORDS,
     )
     beam_width: int = parameter(
         1,

@@ -398,7 +398,6 @@ class SpeechRecognizer(ManagedNode):
             result = SetParametersResult(successful=False, reason=reason)
         if not result.successful:
             result.reason = printable(result.reason)
-            self.get_logger().warn(result.reason)
         return result
 
     def _may_change(self, kind: TakesEffect) -> str:
