@@ -1,5 +1,6 @@
 """Start the speech recognizer: `ros2 launch distil_whisper_ros speech.launch.py`."""
 
+import os
 from pathlib import Path
 import re
 import sys
@@ -127,7 +128,7 @@ def check(context):
         levels = ', '.join(LEVELS)
         raise ValueError(f'log_level is {given["log_level"]!r}, but must be one of: {levels}')
     if given['parameters_file']:
-        path = Path(given['parameters_file']).expanduser()
+        path = Path(os.path.expanduser(given['parameters_file']))  # ~nobody stays
         check_file(path, full_name(context))
         context.launch_configurations['parameters_file'] = str(path)
 

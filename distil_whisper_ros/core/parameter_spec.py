@@ -29,7 +29,9 @@ def parameter(
     choices: tuple[str, ...] = (),
     forbidden: str = '',
     check_text: Callable[[str], object] | None = None,
+    check_list: Callable[[list[str]], object] | None = None,
     most: int | None = None,
+    longest: int | None = None,
     takes_effect: TakesEffect = TakesEffect.AT_ONCE,
 ) -> Any:
     """Declare a field with its parameter's metadata."""
@@ -41,7 +43,9 @@ def parameter(
         'choices': choices,
         'forbidden': forbidden,
         'check_text': check_text,
+        'check_list': check_list,
         'most': most,
+        'longest': longest,
         'takes_effect': takes_effect,
     }
     if isinstance(default, list):
@@ -90,8 +94,12 @@ class ParameterSpec:
     """What a text must not contain; empty if it can be any text."""
     check_text: Callable[[str], object] | None
     """Raises a SettingError for a text without a meaning; None if any text has one."""
+    check_list: Callable[[list[str]], object] | None
+    """Raises a SettingError for a list that cannot be used as a whole."""
     most: int | None
     """How many texts a list may have; None if any number."""
+    longest: int | None
+    """How many letters a text may have; None if any number."""
     takes_effect: TakesEffect
 
     @property
@@ -129,6 +137,8 @@ class ParameterSpec:
                 f'{self.name} has {len(value)} texts, but may have {self.most} at most'
             )
         self._check_texts(value if isinstance(value, list) else [value])
+        if self.check_list is not None and isinstance(value, list):
+            self.check_list(value)
         if self.low is not None and self.high is not None and isinstance(value, (int, float)):
             if not self.low <= value <= self.high:
                 unit = f' {self.unit}' if self.unit else ''
@@ -138,6 +148,11 @@ class ParameterSpec:
 
     def _check_texts(self, texts: Iterable[object]) -> None:
         for text in map(str, texts):
+            if self.longest is not None and len(text) > self.longest:
+                raise SettingError(
+                    f'{self.name} has a text of {len(text)} letters, but it may have '
+                    f'{self.longest} at most'
+                )
             if self.forbidden and self.forbidden in text:
                 raise SettingError(
                     f'{self.name} is {text!r}, but must not contain {self.forbidden!r}'

@@ -17,10 +17,12 @@ from .scripts import is_dense
 
 LONGEST = 500  # letters of a rule
 MOST = 1000  # rules
-MOST_REPEATS = 10_000  # of a part of an expression: regex writes each of them out
+# regex writes each repetition of a part out, in about 50 bytes a letter
+MOST_REPEATS, WRITTEN_OUT, ALL_WRITTEN_OUT = 10_000, 100_000, 2_000_000
 TIMEOUT = 0.1  # s for one text; the longest of 10 rules for a text of a minute took 0.2 ms
 GROWTH, SHORT = 10, 10_000  # times the length that a text may become, if it is no short one
 REPEAT = regex.compile(r'\{\s*(\d+)')
+UNREAD = regex.compile(r'#[^\n]*\n?|\s+')  # what an expression with the flag x may have anywhere
 EXAMPLE = r'write it as "hell oh -> HELO" or "/(\d+) point (\d+)/ -> \1.\2"'
 WRONG = (
     regex.error,
@@ -52,8 +54,15 @@ class Rule:
         pattern = found[1] if expression else _literal(found[1], removed=not found[2])
         self._written = found[2] if expression else found[2].replace('\\', r'\\')
         try:
-            if expression and prod(map(int, REPEAT.findall(pattern))) > MOST_REPEATS:
+            repeats = _repeats(pattern) if expression else 1
+            self.size = repeats * len(pattern)
+            """Its letters, at most, with all repetitions written out."""
+            if repeats > MOST_REPEATS:
                 raise OverflowError(f'it repeats a part more than {MOST_REPEATS} times')
+            if self.size > WRITTEN_OUT:
+                raise OverflowError(
+                    f'it has more than {WRITTEN_OUT} letters with all repetitions written out'
+                )
             self._pattern = regex.compile(pattern, regex.IGNORECASE)
             # An empty match would be replaced everywhere, and a group that is not there raises.
             empties = [self._pattern.search(each, timeout=TIMEOUT) for each in ('', 'a b')]
@@ -98,6 +107,15 @@ class Rule:
         return len(text)
 
 
+def _repeats(pattern: str) -> int:
+    """Return how often an expression repeats its innermost part, at most.
+
+    A part that is repeated 0 times counts once: regex writes it out, too.
+    """
+    readings = pattern, UNREAD.sub('', pattern)
+    return max(prod(max(1, int(n)) for n in REPEAT.findall(each)) for each in readings)
+
+
 def _literal(words: str, removed: bool) -> str:
     """Return the expression of literal words; of those that are removed, with the comma behind."""
     first, last = words[0], words[-1]
@@ -112,12 +130,16 @@ _rule = lru_cache(maxsize=2 * MOST)(Rule)
 
 def rules(texts: Iterable[str]) -> tuple[Rule, ...]:
     """Return the rules of `text.replacements`; raise a SettingError for a wrong one."""
-    return tuple(map(_rule, filter(None, texts)))
-
-
-def check_rule(text: str) -> None:
-    """Raise a SettingError for a text that is no rule."""
-    rules((text,))
+    found, size = [], 0
+    for text in filter(None, texts):
+        found.append(_rule(text))
+        size += found[-1].size
+        if size > ALL_WRITTEN_OUT:
+            raise SettingError(
+                f'text.replacements has more than {ALL_WRITTEN_OUT} letters with all repetitions '
+                'written out: repeat fewer parts with {...}'
+            )
+    return tuple(found)
 
 
 class _Budget:

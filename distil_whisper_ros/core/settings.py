@@ -7,6 +7,7 @@ start, configure or activate, or at once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 import re
 from typing import Any
 
@@ -25,10 +26,12 @@ from .parameter_spec import (
     start_parameter,
     Value,
 )
-from .replacements import check_rule, MOST
+from .replacements import MOST, rules
 from .scripts import is_dense
 
 LEAST_LETTERS, LONGEST_PHRASE, MOST_PHRASES = 3, 50, 20  # of wake phrases
+# The decoder takes a prompt of about 1000 letters.
+LONGEST_PROMPT, LONGEST_HOTWORD, MOST_HOTWORDS = 10_000, 200, 1000
 
 
 def check_wake_phrase(text: str) -> None:
@@ -50,6 +53,17 @@ def check_voice(text: str) -> None:
             f'humans.voice is {text[:64]!r}, but must be letters, digits and _ (64 at most), with '
             'a letter first'
         )
+
+
+def check_save_folder(text: str) -> None:
+    """Raise a SettingError for a path in the home of nobody."""
+    try:
+        Path(text).expanduser()
+    except RuntimeError as error:
+        raise SettingError(
+            f'save_audio_directory is {text!r}, but there is no user of that name: write the '
+            'whole path'
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -115,13 +129,15 @@ class ModelSettings(ParameterGroup):
     prompt: str = parameter(
         '', 'Text that guides the spelling, with names that people are likely to say: '
         '"Zora, Kinect".',
-        forbidden='<|',
+        forbidden='<|', longest=LONGEST_PROMPT,
     )  # fmt: skip
     hotwords: list[str] = parameter(
         [],
         'Rare words that people are likely to say. They guide the spelling as a prompt does, and '
         'more with a beam_width of 0 or 5.',
         forbidden='<|',
+        longest=LONGEST_HOTWORD,
+        most=MOST_HOTWORDS,
     )
     beam_width: int = parameter(
         1,
@@ -498,7 +514,7 @@ class TextSettings(ParameterGroup):
         [],
         'What to write in place of the words of the model, as "hell oh -> HELO", or with a '
         r'regular expression "/(\d+) point (\d+)/ -> \1.\2". They apply in their order.',
-        check_text=check_rule,
+        check_list=rules,
         most=MOST,
     )
 
@@ -541,7 +557,9 @@ class Settings:
         1.0, 'Time between messages on /diagnostics.', low=0.1, high=60.0, unit='s'
     )
     save_audio_directory: str = start_parameter(
-        '', 'Folder for a WAV file of each utterance. Empty, the default, saves no audio.'
+        '',
+        'Folder for a WAV file of each utterance. Empty, the default, saves no audio.',
+        check_text=check_save_folder,
     )
 
     @property

@@ -20,6 +20,7 @@ from ..audio.stream_source import Block, StreamSource
 from ..core.errors import AudioError, FormatError, SettingError
 from ..core.settings import Settings
 from .conversions import seconds
+from .log import printable
 from .timers import STEADY, steady_timer
 
 # Not reliable: a message that is sent again comes after up to seconds, and holds up all behind it.
@@ -108,7 +109,7 @@ class AudioSubscriber(StreamSource):
 
     def _log(self, text: str) -> None:
         self._owner.get_logger().error(
-            text, throttle_duration_sec=LOG_PERIOD, throttle_time_source_type=STEADY
+            printable(text), throttle_duration_sec=LOG_PERIOD, throttle_time_source_type=STEADY
         )
 
     def close(self) -> None:
@@ -145,7 +146,7 @@ class AudioSubscriber(StreamSource):
         except SettingError as error:
             if self._refused != kind:
                 self._refused = kind
-                self._owner.get_logger().error(str(error))
+                self._owner.get_logger().error(printable(error))
             return
         self._subscription = self._node.create_subscription(message, self._name, self._take, qos)
         self._subscribed = found[0]

@@ -4,6 +4,7 @@ A check that asks over DDS starts a Python and a participant every time. This fi
 few lines of shell: docker/check_health.
 """
 
+from errno import EEXIST
 import os
 from pathlib import Path
 import time
@@ -19,7 +20,7 @@ class Heartbeat:
     """Keeps the file fresh."""
 
     def __init__(self, path: Path) -> None:
-        """Write to `path`, whose folder must exist."""
+        """Write to `path`, whose folder must exist; raise a ValueError if it has no name."""
         self._path = path
         self._new = path.with_name(f'{path.name}.new')
 
@@ -29,5 +30,9 @@ class Heartbeat:
         now = int(time.clock_gettime(time.CLOCK_BOOTTIME))
         health = 'bad' if state in UNHEALTHY else 'ok'
         line = ' '.join(f'{now} {health} {state.name.lower()} {detail}'.split())
-        self._new.write_text(f'{line}\n')
+        if self._path.exists() and not self._path.is_file():
+            raise OSError(EEXIST, 'it is not a regular file')
+        self._new.unlink(missing_ok=True)  # a pipe of that name would never be open
+        with open(self._new, 'x', encoding='utf-8') as file:
+            file.write(f'{line}\n')
         os.replace(self._new, self._path)  # never half a line

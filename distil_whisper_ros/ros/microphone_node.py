@@ -14,6 +14,7 @@ from ..audio.source import AudioSource
 from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 from ..core.errors import DeviceError, SpeechError
 from .audio_subscriber import QOS
+from .log import printable
 from .parameters import Parameters
 
 BLOCK_LENGTH = 128  # samples: with a frame of earlier ones, a message fits in one packet
@@ -69,7 +70,8 @@ class MicrophoneNode(Node):
         try:
             source.open()
             health = source.health()
-            self.get_logger().info(f'"{health.name}" is published on {self._audio.topic_name}')
+            name = printable(health.name)
+            self.get_logger().info(f'"{name}" is published on {self._audio.topic_name}')
             self._publish(source)
         finally:
             source.close()
@@ -114,7 +116,7 @@ class MicrophoneNode(Node):
 
     def _on_change(self, problem: str) -> None:
         if problem and problem != self._said:
-            self.get_logger().warn(problem)
+            self.get_logger().warn(printable(problem))
         elif not problem:
             self.get_logger().info('the microphone works again')
         self._said = problem

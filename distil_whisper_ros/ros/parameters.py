@@ -28,6 +28,7 @@ from .log import printable
 
 # Set by rclpy and by the ROS launch system.
 NOT_OURS = ('use_sim_time', 'start_type_description_service', 'qos_overrides')
+TOLD, SHORT_REASON = 3, 150  # refusals in one line, and characters of each
 REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
 # They must fit each other.
 COMMANDS = 'commands.phrases', 'commands.slots', 'commands.urgent', 'commands.file'
@@ -226,16 +227,17 @@ def answer_every_type(node: Node) -> None:
             parameters = [Parameter.from_parameter_msg(message) for message in messages]
         except Exception as error:
             reason = f'a value cannot be read: {printable(error)}'
-            node.get_logger().warn(reason)
             return SetParametersResult(successful=False, reason=reason)
         return node.set_parameters_atomically(parameters)
 
     def set_each(request, response):
         response.results = [result_of([message]) for message in request.parameters]
+        log_refusals(node, response.results)
         return response
 
     def set_together(request, response):
         response.result = result_of(request.parameters)
+        log_refusals(node, [response.result])
         return response
 
     callbacks = {'set_parameters': set_each, 'set_parameters_atomically': set_together}
@@ -243,6 +245,16 @@ def answer_every_type(node: Node) -> None:
         callback = callbacks.get(service.srv_name.rpartition('/')[2])
         if callback is not None:
             service.callback = callback
+
+
+def log_refusals(node: Node, results: Iterable[SetParametersResult]) -> None:
+    """Log in one line why parameters were not set."""
+    reasons = [result.reason for result in results if not result.successful]
+    if len(reasons) == 1:
+        node.get_logger().warn(printable(reasons[0]))
+    elif reasons:
+        first = '; '.join(printable(reason, SHORT_REASON) for reason in reasons[:TOLD])
+        node.get_logger().warn(f'{len(reasons)} parameters were not set: {first}')
 
 
 def check(spec: ParameterSpec, value: Any, node: Node) -> None:

@@ -406,7 +406,6 @@ class SpeechRecognizer(ManagedNode):
             result = SetParametersResult(successful=False, reason=reason)
         if not result.successful:
             result.reason = printable(result.reason)
-            self.get_logger().warn(result.reason)
         return result
 
     def _may_change(self, kind: TakesEffect) -> str:
@@ -601,7 +600,13 @@ class SpeechRecognizer(ManagedNode):
         """Keep the file of the health check fresh, if the environment names one."""
         if not path:
             return
-        heartbeat = Heartbeat(Path(path).expanduser())
+        log = self.get_logger()
+        try:
+            heartbeat = Heartbeat(Path(path).expanduser())
+        except (RuntimeError, ValueError):  # no such user; no name
+            name = printable(repr(path))
+            log.warn(f'SPEECH_HEALTH_FILE is {name}, which is not the path of a file')
+            return
         failed = False
 
         def beat() -> None:
@@ -611,9 +616,8 @@ class SpeechRecognizer(ManagedNode):
                 failed = False
             except OSError as error:
                 if not failed:
-                    cause = error.strerror
-                    log = self.get_logger()
-                    log.warn(f'SPEECH_HEALTH_FILE is {path!r}, which cannot be written: {cause}')
+                    name, cause = printable(repr(path)), error.strerror
+                    log.warn(f'SPEECH_HEALTH_FILE is {name}, which cannot be written: {cause}')
                 failed = True
 
         beat()

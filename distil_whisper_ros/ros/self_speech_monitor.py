@@ -50,12 +50,27 @@ class SelfSpeechMonitor:
                 self._follow_text(text_topic, on_text)
         except Exception as error:
             self.close()
+            texts = [text_topic] if text_topic else []
+            self._check_type('self_speech.topics', topics, 'std_msgs/msg/Bool')
+            self._check_type('self_speech.text_topic', texts, 'std_msgs/msg/String')
+            reason = printable(str(error).partition(', at /')[0])  # less the place in rcl's source
             raise SettingError(
                 'self_speech.topics, self_speech.actions or self_speech.text_topic has a wrong '
-                f'name: {printable(error)}'
+                f'name: {reason}'
             ) from error
         if topics or actions:
             self._timer = steady_timer(node, PERIOD, self._end_speakers_that_are_gone)
+
+    def _check_type(self, parameter: str, names: list[str], wanted: str) -> None:
+        """Raise a SettingError for a topic that has another type here."""
+        known = dict(self._node.get_topic_names_and_types())
+        for name in names:
+            types = known.get(self._node.resolve_topic_name(name), [wanted])
+            if any(each != wanted for each in types):
+                raise SettingError(
+                    f'{parameter} has {printable(name)!r}, a topic with messages of '
+                    f'{", ".join(types)}, but it must have {wanted}'
+                )
 
     def _follow_topic(self, name: str) -> None:
         def on_message(message: Bool) -> None:

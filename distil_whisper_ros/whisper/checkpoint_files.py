@@ -24,6 +24,10 @@ INDEX = 'model.safetensors.index.json'
 # Without it, or with an old one, the tokenizer tells what is needed: see generation_config.py.
 GENERATION = 'generation_config.json'
 FETCH = 'fetch the model again'
+# What transformers may read, besides the weights; those of real models have 5 MB at most.
+TEXTS = '*.json', '*.txt', '*.jinja', '*.model'
+LARGEST_TEXT = 50_000_000  # bytes
+WEIGHTS = 'model*.safetensors'
 
 
 def check_folder(folder: Path, name: str) -> Path:
@@ -33,11 +37,28 @@ def check_folder(folder: Path, name: str) -> Path:
     missing or damaged.
     """
     try:
+        _check_sizes(folder, name)
         _check_files(folder, name)
         _check_weights(folder, name)
     except OSError as error:
         raise ModelError(f'{name} cannot be read: {error}') from error
     return folder
+
+
+def _check_sizes(folder: Path, name: str) -> None:
+    """Raise a ModelError for a file that is never read to its end: a pipe, a device, a giant."""
+    for pattern in (*TEXTS, WEIGHTS):
+        for path in sorted(folder.glob(pattern)):
+            if not path.is_file():
+                raise ModelError(
+                    f'{name}: {short(path.name)} cannot be read: it is not a regular file; {FETCH}'
+                )
+            size = path.stat().st_size
+            if pattern in TEXTS and size > LARGEST_TEXT:
+                raise ModelError(
+                    f'{name}: {short(path.name)} cannot be read: it has {size} bytes, but may '
+                    f'have {LARGEST_TEXT} at most; {FETCH}'
+                )
 
 
 def _check_files(folder: Path, name: str) -> None:
@@ -117,10 +138,6 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     return content
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
 def _is_token(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -147,24 +164,33 @@ def _is_token_table(value: object) -> bool:
 
 
 Check = tuple[str, Callable[[object], bool]]
-COUNT: Check = ('a whole number above 0', _is_count)
 TOKEN: Check = ('the number of a token', _is_token)
 TOKENS: Check = ('a list of the numbers of tokens', _are_tokens)
 TOKEN_TABLE: Check = ('names with the numbers of tokens', _is_token_table)
-CONFIG_COUNTS = (
-    'vocab_size',
-    'd_model',
-    'num_mel_bins',
-    'encoder_layers',
-    'decoder_layers',
-    'encoder_attention_heads',
-    'decoder_attention_heads',
-    'encoder_ffn_dim',
-    'decoder_ffn_dim',
-    'max_source_positions',
-    'max_target_positions',
-)
-CONFIG_CHECKS: dict[str, Check] = dict.fromkeys(CONFIG_COUNTS, COUNT)
+
+
+def _count(most: int) -> Check:
+    def is_count(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most
+
+    return f'a whole number from 1 to {most}', is_count
+
+
+# The limits are several times those of the largest Whisper: without them, a wrong number takes all
+# memory or never ends.
+CONFIG_CHECKS: dict[str, Check] = {
+    'vocab_size': _count(1_000_000),
+    'd_model': _count(8192),
+    'num_mel_bins': _count(1024),
+    'encoder_layers': _count(128),
+    'decoder_layers': _count(128),
+    'encoder_attention_heads': _count(256),
+    'decoder_attention_heads': _count(256),
+    'encoder_ffn_dim': _count(32_768),
+    'decoder_ffn_dim': _count(32_768),
+    'max_source_positions': _count(15_000),
+    'max_target_positions': _count(16_384),
+}
 GENERATION_CHECKS: dict[str, Check] = {
     'decoder_start_token_id': TOKEN,
     'no_timestamps_token_id': TOKEN,
@@ -178,16 +204,16 @@ GENERATION_CHECKS: dict[str, Check] = {
     'alignment_heads': ('a list of pairs of layer and head', _are_pairs),
 }
 PREPROCESSOR_CHECKS: dict[str, Check] = {
-    'feature_size': COUNT,
-    'hop_length': COUNT,
-    'n_fft': COUNT,
+    'feature_size': _count(1024),
+    'hop_length': _count(16_000),
+    'n_fft': _count(16_000),
     'sampling_rate': ('16000', lambda value: value in (None, 16_000)),
 }
 
 
 def weight_files(folder: Path) -> Sequence[Path]:
     """Return the files with the weights, in order."""
-    return sorted(folder.glob('model*.safetensors'))
+    return sorted(folder.glob(WEIGHTS))
 
 
 def _check_weights(folder: Path, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 import math
+import re
 
 from ..core.errors import ModelError
 from ..core.settings import ModelSettings
@@ -11,6 +12,9 @@ from .decoding.fallback import compression_ratio
 from .decoding.types import DecodingResult
 from .model import Whisper
 from .word_timestamps import align, group_words, mean_log_confidence, POSITION, token_times
+
+# The name of a special token: nobody says one, even where the tokenizer spells it as text.
+SPELLED = re.compile(r'\s*<\|[^\s|]*\|>')
 
 
 class SegmentBuilder:
@@ -45,7 +49,7 @@ class SegmentBuilder:
             result.no_speech_probability,
             compression_ratio(text),
             tuple(word.later(clip.start) for word, _ in words),
-            mean_log_confidence(group_words(tokens, self._text), confidences),
+            mean_log_confidence(self._groups(tokens), confidences),
             truncated=not result.ended,
             language=language,
             end_confidence=self._end_confidence(result),
@@ -90,7 +94,24 @@ class SegmentBuilder:
         rows = [*kept, len(result.tokens)]  # the last one predicts the end
         attention = result.attention[:, rows, :positions].cpu().numpy()
         tokens = [result.tokens[index] for index in kept]
-        return group_words(tokens, self._text), token_times(attention).tolist(), kept
+        return self._groups(tokens), token_times(attention).tolist(), kept
+
+    def _groups(self, tokens: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Return the words of tokens, as `group_words`."""
+        words = group_words(tokens, self._decoded)
+        spoken = [(without_special_names(text), first, last) for text, first, last in words]
+        return [word for word in spoken if word[0]]
 
     def _text(self, tokens: Sequence[int]) -> str:
+        return without_special_names(self._decoded(tokens))
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
         return self._whisper.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+def without_special_names(text: str) -> str:
+    """Return a text without what looks as a special token, as <|en|>."""
+    before = ''
+    while text != before:  # one may hold another
+        text, before = SPELLED.sub('', text), text
+    return text

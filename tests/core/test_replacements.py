@@ -58,6 +58,12 @@ def test_scripts_without_spaces_have_no_ends_of_words():
         (r'/\b/ -> x', 'matches where nothing is written'),
         (r'/$/ -> x', 'matches where nothing is written'),
         ('/((a{100}){100}){1000}/ -> x', 'more than 10000 times'),
+        ('/(?:(?:(?:(?:(?:x{99}){99}){0}){99}){99}){99}/ -> y', 'more than 10000 times'),
+        ('/((a{100,}){100,}?){1000}+/ -> x', 'more than 10000 times'),
+        ('/(?<=((a{ 100}){100,200}){1000})b/ -> x', 'more than 10000 times'),
+        ('/(?x)(((((x{9 9}){9 9}){9 9}){9 9}){9 9})/ -> x', 'more than 10000 times'),
+        ('/(?x)(((((x{9#c\n9}){9#\n9}){9#c\n9}){9#c\n9}){9#\n9})/ -> x', 'more than 10000 times'),
+        (f'/({"[a-z]." * 60}){{9999}}/ -> x', 'more than 100000 letters'),
         ('/(?R)|a/ -> x', 'no regular expression'),
         (r'/a/ -> \ud800', 'no regular expression'),
         (r'/a/ -> \x00', 'zero character'),
@@ -68,6 +74,36 @@ def test_what_is_no_rule_is_refused_when_it_is_set(rule, reason):
         settings_from({'text.replacements': [rule]})
     assert 'text.replacements has ' in str(caught.value)
     assert len(str(caught.value)) < 900
+
+
+@pytest.mark.parametrize(
+    'pattern',
+    [
+        r'(?:(?:(?:x{,99}){,99}){,99}){,99}\x01',
+        r'(?:(?:(?:x{5,}){5,}){5,}){5,}\x01',
+        r'(?:a{0,99999}){0,99999}b',
+        r'(.+)+\x01',
+        r'(?<=(.+)+)\x01',
+        r'((\w*)*)*\x01',
+        '|'.join(f'(?:.*)*{letter}!' for letter in 'abcdefghijklmno'),
+        r'(?:[a-z ]+){e<=50}Q',
+        '(' * 200 + 'a' + ')' * 200,
+    ],
+)
+def test_a_rule_has_limits_of_time_and_memory(pattern):
+    text = 'Go forward ten meters and then turn left and go to the kitchen ' * 4
+    begun = time.monotonic()
+    settings_from({'text.replacements': [f'/{pattern}/ -> x']})
+    rewritten(text, [f'/{pattern}/ -> x'])
+    rewritten_so_far(text, [f'/{pattern}/ -> x'])
+    assert time.monotonic() - begun < 5.0
+
+
+def test_all_rules_together_have_a_limit():
+    many = [f'/(?:[a-z]x){{5000}}{number}/ -> x' for number in range(100)]
+    with pytest.raises(SettingError, match='text.replacements has more than 2000000 letters'):
+        settings_from({'text.replacements': many})
+    settings_from({'text.replacements': [r'/(\d{4})-(\d{4})-(\d{4})-(\d{4})-(\d{4})/ -> #']})
 
 
 def test_a_rule_that_takes_too_long_is_left_out_and_told():

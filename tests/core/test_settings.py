@@ -90,3 +90,26 @@ def test_an_unknown_name_is_refused_with_a_near_one():
         "there is no parameter 'utterance.end_silnce'; did you mean 'utterance.end_silence'?"
     )
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize(
+    ('name', 'value', 'message'),
+    [
+        (
+            'prompt',
+            'x' * 10_001,
+            'model.prompt has a text of 10001 letters, but it may have 10000 at most',
+        ),
+        (
+            'hotwords',
+            ['Zora', *50 * ['x' * 100_000]],
+            'model.hotwords has a text of 100000 letters, but it may have 200 at most',
+        ),
+        ('hotwords', 1001 * ['Zora'], 'model.hotwords has 1001 texts, but may have 1000 at most'),
+    ],
+)
+def test_a_prompt_that_is_far_too_long_is_refused_in_parameters_and_goals(name, value, message):
+    with pytest.raises(SettingError, match=message):
+        settings_from({f'model.{name}': value})
+    with pytest.raises(SettingError, match=f'^{message[6:]}'):
+        Settings().model.replaced(**{name: value})

@@ -1,5 +1,6 @@
 """The file that says whether the node works, and the script that a container reads it with."""
 
+import os
 from pathlib import Path
 import subprocess
 
@@ -43,3 +44,29 @@ def test_a_file_that_cannot_be_written_is_a_warning_and_the_node_stays_up(tmp_pa
         client.wait_state('unconfigured')
         wait_for(lambda: 'which cannot be written' in process.log(), 10, 'the warning')
         assert f"{VARIABLE} is '{path}', which cannot be written: No such" in process.log()
+
+
+def test_a_pipe_blocks_nobody_and_a_device_stays(tmp_path):
+    path = tmp_path / 'health'
+    os.mkfifo(tmp_path / 'health.new')
+    Heartbeat(path).beat(State.READY, '')
+    assert check(path) == (0, 'ready\n')
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match='not a regular file'):
+        Heartbeat(path).beat(State.READY, '')
+
+
+@pytest.mark.parametrize('path', ['~nobody-of-that-name/x', '/'])
+def test_a_path_of_nobody_is_a_warning_and_the_node_stays_up(path):
+    folder = '~nobody-of-that-name/y'
+    with robot(environment={VARIABLE: path}, autostart=False, save_audio_directory=folder) as (
+        client,
+        process,
+    ):
+        client.wait_state('unconfigured')
+        wait_for(lambda: VARIABLE in process.log(), 10, 'the warning')
+        assert f"{VARIABLE} is '{path}', which is not the path of a file" in process.log()
+        told = f"save_audio_directory is '{folder}', but there is no user of that name"
+        assert process.log().count(told) == 1
+        assert 'Traceback' not in process.log()

@@ -1,7 +1,9 @@
 """The executable "microphone": it survives faults; its stamps are of the node's clock."""
 
+from dataclasses import replace
 import threading
 import time
+from types import SimpleNamespace
 
 from distil_whisper_msgs.msg import Audio
 import pytest
@@ -10,6 +12,8 @@ from rclpy.executors import SingleThreadedExecutor
 from robot import goforward, isolation, wait_for
 import soundfile
 
+from distil_whisper_ros.audio.file_source import FileSource
+from distil_whisper_ros.core.errors import DeviceError
 from distil_whisper_ros.ros import microphone_node as module
 
 
@@ -74,3 +78,34 @@ def test_faults_are_told_and_it_goes_on_with_stamps_of_the_clock(ros, monkeypatc
         node.close()
         node.destroy_node()
     assert not node._thread.is_alive()
+
+
+def test_the_log_has_no_control_characters_and_no_endless_lines(ros, monkeypatch):
+    told = []
+    name = 'a\x1b[31m\nb' + 'x' * 100_000
+    monkeypatch.setattr(
+        module.MicrophoneNode,
+        'get_logger',
+        lambda self: SimpleNamespace(info=told.append, warn=told.append),
+    )
+    open_ = FileSource.open
+    fails = [DeviceError(name), RuntimeError(name)]
+
+    def failing(self):
+        if fails:
+            raise fails.pop()
+        open_(self)
+
+    health = FileSource.health
+    monkeypatch.setattr(FileSource, 'open', failing)
+    monkeypatch.setattr(FileSource, 'health', lambda self: replace(health(self), name=name))
+    node = module.MicrophoneNode()
+    try:
+        wait_for(lambda: len(ros) > 5, 20, 'audio')
+        assert len(told) >= 3
+        for line in told:
+            assert line.isprintable() and len(line) < 700
+        assert '"a\\x1b[31m\\nbxxx' in told[2]
+    finally:
+        node.close()
+        node.destroy_node()

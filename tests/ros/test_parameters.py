@@ -58,6 +58,20 @@ def test_refusals_are_one_clipped_line(idle, name, value, reason):
         assert client.set_parameter(name, 'auto') == ''
 
 
+def test_many_refusals_are_one_line_of_the_log(idle):
+    client, process = idle
+    value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=1)
+    many = [ParameterMessage(name=f'nobody.knows{n}', value=value) for n in range(2000)]
+    before = len(process.log())
+    request = SetParameters.Request(parameters=many)
+    name = 'speech_recognizer/set_parameters'
+    results = client.call(SetParameters, name, request, timeout=60).results
+    assert len(results) == 2000 and not any(result.successful for result in results)
+    wait_for(lambda: '2000 parameters were not set' in process.log(), 10, 'the line')
+    assert len(process.log()) - before < 2000
+    assert "there is no parameter 'nobody.knows0'" in process.log()[before:]
+
+
 def test_a_value_of_a_type_that_ros_does_not_have_is_refused(idle):
     client, process = idle
     wrong = ParameterMessage(name='commands.min_score', value=ParameterValue(type=42))

@@ -1,5 +1,6 @@
 """Smart Turn itself, and what happens without it."""
 
+import os
 from pathlib import Path
 import sys
 
@@ -89,6 +90,14 @@ def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(ModelError, match=f'{FILE} cannot be used as Smart Turn'):
         load(tmp_path / FILE)
+
+
+def test_a_giant_is_never_read(tmp_path):
+    path = tmp_path / FILE
+    path.touch()
+    os.truncate(path, 10**12)
+    with pytest.raises(ModelError, match='it has more than 500000000 bytes'):
+        load(path)
 
 
 @pytest.mark.parametrize(

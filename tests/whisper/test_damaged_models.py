@@ -118,6 +118,12 @@ def test_json_that_cannot_be_read(folder, name, text):
         ('config.json', 'd_model', 'wide'),
         ('config.json', 'encoder_layers', None),
         ('config.json', 'decoder_attention_heads', 0),
+        ('config.json', 'decoder_layers', 1_000_000),
+        ('config.json', 'vocab_size', 10**12),
+        ('config.json', 'max_source_positions', 10**9),
+        ('preprocessor_config.json', 'n_fft', 1_000_000_000),
+        ('preprocessor_config.json', 'hop_length', 10**9),
+        ('preprocessor_config.json', 'feature_size', 10**6),
         ('generation_config.json', 'no_timestamps_token_id', '50362'),
         ('generation_config.json', 'decoder_start_token_id', None),
         ('generation_config.json', 'suppress_tokens', 'all'),
@@ -161,6 +167,57 @@ def test_a_file_is_not_a_folder(folder):
     assert refused(path) == f"model.id is '{path}', which is a file: name its folder"
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('encoder_layers', 128),
+        ('d_model', 8190),  # its heads are 6
+        ('decoder_ffn_dim', 32_768),
+        ('vocab_size', 1_000_000),
+        ('max_source_positions', 15_000),
+        ('max_target_positions', 16_384),
+    ],
+)
+def test_the_largest_values_end_soon(folder, key, value):
+    change(folder / 'config.json', **{key: value})
+    assert 'fetch the model again' in refused(folder)
+
+
+FILES = (
+    'x.json',
+    'config.json',
+    'generation_config.json',
+    'model.safetensors.index.json',
+    'tokenizer.json',
+    'vocab.json',
+    'merges.txt',
+    'chat_template.jinja',
+    'model-2.safetensors',
+    'model.safetensors',
+)
+
+
+@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('kind', ['pipe', 'device', 'folder', 'nothing'])
+def test_what_is_no_regular_file_is_never_opened(folder, name, kind):
+    path = folder / name
+    path.unlink(missing_ok=True)
+    if kind == 'pipe':
+        os.mkfifo(path)
+    elif kind == 'folder':
+        path.mkdir()
+    else:
+        path.symlink_to('/dev/zero' if kind == 'device' else '/nowhere')
+    assert f"'{name}' cannot be read: it is not a regular file" in refused(folder)
+
+
+@pytest.mark.parametrize('name', ['x.json', 'tokenizer.json', 'merges.txt'])
+def test_a_giant_of_a_text_file_is_never_read(folder, name):
+    rewrite(folder / name, '')
+    os.truncate(folder / name, 10**12)
+    assert f"'{name}' cannot be read: it has 1000000000000 bytes, but may" in refused(folder)
+
+
 def test_a_folder_that_may_not_be_read(folder):
     if os.geteuid() == 0:
         pytest.skip('root reads everything')
@@ -193,6 +250,26 @@ def test_special_tokens_never_reach_the_text(folder):
     transcriber._whisper.decoders.decode = with_special_tokens
     hypothesis = transcriber(Utterance.whole(goforward()))
     assert hypothesis.text == 'Go forward 10 meters.'
+    assert ' '.join(word.text for word in hypothesis.segments[0].words) == hypothesis.text
+
+
+@pytest.mark.parametrize('spelled', ['Ġ<|startoftranscript|>', '<|xy|>', 'Ġ<|<|xy|>z|>'])
+def test_the_name_of_a_special_token_is_no_text(folder, spelled):
+    """Here a token of the text is spelled as a special one."""
+    whole = json.loads((folder / 'tokenizer.json').read_text())
+    forward = 'Ġforward'
+    whole['model']['vocab'][spelled] = whole['model']['vocab'].pop(forward)
+    merges = [
+        each.split(' ') if isinstance(each, str) else each for each in whole['model']['merges']
+    ]
+    whole['model']['merges'] = [
+        ' '.join(each) for each in merges if forward not in (*each, ''.join(each))
+    ]
+    rewrite(folder / 'tokenizer.json', json.dumps(whole))
+    for name in ('vocab.json', 'merges.txt', 'added_tokens.json'):
+        (folder / name).unlink()
+    hypothesis = load(folder, dtype='float32')(Utterance.whole(goforward()))
+    assert hypothesis.text == 'Go 10 meters.'
     assert ' '.join(word.text for word in hypothesis.segments[0].words) == hypothesis.text
 
 
