@@ -53,6 +53,8 @@ class Progress:
         if name.startswith('test_a_fault_in_a_state'):
             fault, _, state = case.rpartition('-')
             self.cells[fault, state] = cell
+        elif name.startswith('test_an_audio_flood'):
+            self.cells['audio_flooded', case] = cell
         elif name.startswith('test_ctrl_c'):
             self.cells['ctrl_c', case] = mark
         elif name.startswith('test_a_memory_limit'):

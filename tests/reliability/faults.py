@@ -26,16 +26,17 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import try_shutdown
 from reliability import world as states
 from reliability.checker import captures, captures_sound
-from reliability.world import WORDS, World
+from reliability.world import TOPIC_QOS, WORDS, World
 from robot import GoalClient, goforward, RATE, wait_for
 from std_msgs.msg import Bool, String
 
 Fault = Callable[[World], str | None]
 """It may return what its cell of the table says instead of ✓."""
+State = Callable[[World], None]
 FLOOD = 1000  # messages a second
 ROOM = 8 << 20  # bytes of memory that a node has left
 DEAF = ('unconfigured', 'loading', 'inactive', 'muted', 'lost')
-NOTHING_SAVED = '○'  # in a cell: there is nothing that the fault could harm
+NOTHING_TO_HARM = '○'  # a cell's mark
 
 
 def send_signal(world: World, number: int) -> None:
@@ -166,7 +167,7 @@ def saves_nothing(world: World, reason: str) -> str | None:
         wait_for(call.done, 30, 'the reply')
         assert not call.result().success and call.result().message, call.result()
         assert set(world.saved.iterdir()) == before
-        return NOTHING_SAVED
+        return NOTHING_TO_HARM
     if state == 'ready':
         world.record()
     world.speaks.publish(Bool(data=False))  # what the robot says is nobody's utterance
@@ -218,23 +219,16 @@ def self_speech_flooded(world: World) -> None:
     world.speaks.publish(Bool(data=False))
 
 
-def audio_flooded(world: World) -> None:
-    """Let the node hear a topic, with 1,000 messages a second, nine of ten of them wrong.
+def audio_flooded(world: World) -> str | None:
+    """Flood the topic that a node hears, in whatever state it is, nine of ten messages wrong.
 
-    A node that is loading hears no topic; it loads beside the flood.
+    Its room is a `TopicRoom`, so that the voice under way is on the same topic. In a state without
+    a subscription nothing reaches the node, and the cell says so.
     """
-    if world.client.lifecycle_state() in states.PRIMARY:
-        if world.client.lifecycle_state() == 'active':
-            world.go(Transition.TRANSITION_DEACTIVATE)
-        if world.client.lifecycle_state() == 'unconfigured':
-            world.go(Transition.TRANSITION_CONFIGURE)
-        world.changed.add('topic')
-        world.set({'audio.source': 'topic'})
-        world.go(Transition.TRANSITION_ACTIVATE)
-    publisher = world.client.node.create_publisher(Audio, 'audio', 100)
-    if 'topic' in world.changed and world.client.state != 'muted':
+    publisher = world.client.node.create_publisher(Audio, 'audio', TOPIC_QOS)
+    subscribes = world.client.state not in ('unconfigured', 'loading', 'inactive', 'muted')
+    if subscribes:
         wait_for(lambda: publisher.get_subscription_count(), 10, 'a subscriber of the audio')
-        world.record()
     silence = [0] * 512
     wrong = [
         {'sample_rate': 0, 'channels': 1, 'data': silence},
@@ -249,7 +243,10 @@ def audio_flooded(world: World) -> None:
         {'sample_rate': RATE, 'channels': 1, 'data': silence, 'earlier': [0] * 511},
     ]
     flood(publisher, [Audio(**each) for each in wrong])
+    heard = publisher.get_subscription_count() > 0
     world.client.node.destroy_publisher(publisher)
+    assert heard == subscribes, 'the state says otherwise than the subscription'
+    return None if heard else NOTHING_TO_HARM
 
 
 def wrong_topic_type(world: World) -> None:
@@ -382,7 +379,7 @@ def goals_canceled(world: World) -> None:
     listener.destroy()
 
 
-FAULTS: dict[Fault, Callable[[World], None]] = {
+FAULTS: dict[Fault, State] = {
     capture_killed: states.hearing,
     capture_stopped: states.waiting,
     pipe_closed: states.waiting,
@@ -392,7 +389,6 @@ FAULTS: dict[Fault, Callable[[World], None]] = {
     folder_forbidden: states.ready,
     clock_forward: states.hearing,
     clock_back: states.hands_free,
-    audio_flooded: states.inactive,
     self_speech_flooded: states.waiting,
     wrong_topic_type: states.lost,
     slow_subscribers: states.ready,

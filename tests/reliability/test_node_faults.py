@@ -18,7 +18,7 @@ from reliability import faults
 from reliability import world as states
 from reliability.checker import captures, Checker
 from reliability.faults import FAULTS
-from reliability.world import hears, Preload, STATES, unprivileged, WORDS, World
+from reliability.world import hears, Preload, STATES, TopicRoom, unprivileged, WORDS, World
 from robot import isolation, RecognizerProcess, robot, wait_for
 from std_msgs.msg import Bool
 
@@ -63,6 +63,11 @@ def test_a_fault_in_a_state(world, record_property, fault, state):
     note = fault(world)
     if note is not None:
         record_property('cell', note)
+    goes_on(world, state)
+
+
+def goes_on(world: World, state: faults.State) -> None:
+    """Check the conditions after a fault in a state, and that the node hears again."""
     at_once = world.record()
     if state is states.self_speech:  # a request waits for minutes while the robot speaks
         world.speaks.publish(Bool(data=False))
@@ -72,6 +77,30 @@ def test_a_fault_in_a_state(world, record_property, fault, state):
     world.room.hush()
     world.home()
     hears(world)
+
+
+@pytest.fixture(scope='module')
+def topic_world(preload, tmp_path_factory) -> Iterator[World]:
+    """Yield a world whose node hears a topic."""
+    parameters: dict[str, Any] = {'audio__source': 'topic', 'utterance__wait_for_speech': 4.0}
+    parameters |= {'self_speech__topics': ['robot_speaks'], 'self_speech__tail': 0.1}
+    with robot(**parameters) as (client, process), TopicRoom(client.node) as room:
+        client.wait_state('ready')
+        with Checker(client, process) as checker:
+            speaks = client.node.create_publisher(Bool, 'robot_speaks', 200)
+            saved = tmp_path_factory.mktemp('saved')
+            yield World(room, client, process, checker, preload, saved, speaks)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize('state', STATES if FULL else (states.hearing,))
+def test_an_audio_flood_in_a_state(topic_world, record_property, state):
+    topic_world.home()
+    state(topic_world)
+    note = faults.audio_flooded(topic_world)
+    if note is not None:
+        record_property('cell', note)
+    goes_on(topic_world, state)
 
 
 @pytest.fixture
