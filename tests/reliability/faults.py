@@ -27,7 +27,7 @@ from rclpy.utilities import try_shutdown
 from reliability import world as states
 from reliability.checker import captures, captures_sound
 from reliability.world import TOPIC_QOS, WORDS, World
-from robot import GoalClient, goforward, RATE, wait_for
+from robot import GoalClient, goforward, RATE, VirtualMicrophone, wait_for
 from std_msgs.msg import Bool, String
 
 Fault = Callable[[World], str | None]
@@ -71,6 +71,7 @@ def microphone_unplugged(world: World) -> None:
 
 
 def pulseaudio_restarted(world: World) -> None:
+    assert isinstance(world.room, VirtualMicrophone)
     world.room.restart()  # with the microphone
     world.changed.discard('unplugged')
 
