@@ -49,14 +49,16 @@ class Progress:
             f'[dim]{report.duration:.1f} s[/]'
         )
         case = name.partition('[')[2].rstrip(']')
+        cell = dict(report.user_properties).get('cell', mark) if report.passed else mark
         if name.startswith('test_a_fault_in_a_state'):
             fault, _, state = case.rpartition('-')
-            self.cells[fault, state] = mark
+            self.cells[fault, state] = cell
+        elif name.startswith('test_an_audio_flood'):
+            self.cells['audio_flooded', case] = cell
         elif name.startswith('test_ctrl_c'):
             self.cells['ctrl_c', case] = mark
         elif name.startswith('test_a_memory_limit'):
-            cell = dict(report.user_properties).get('cell', mark)
-            self.cells['memory_limited', case] = cell if report.passed else mark
+            self.cells['memory_limited', case] = cell
 
     def pytest_terminal_summary(self):
         if not self.cells:

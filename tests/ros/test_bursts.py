@@ -18,7 +18,7 @@ import soundfile
 from std_srvs.srv import Trigger
 
 DEEP = QoSProfile(depth=1000)  # a client's own queue must hold the answers of its burst
-BURST = 300
+BURST = 500
 
 
 @pytest.fixture(scope='module')
