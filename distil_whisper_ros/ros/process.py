@@ -24,6 +24,7 @@ CLOSING = 8.0  # s until a microphone or a model that hangs is left behind
 LAST_REPLIES = 0.1  # s for the results of goals that the end has canceled
 LEAVING = 3.0  # s for each step of leaving the graph
 LOOK_FOR_SIGNALS = 0.5  # s
+NO_THREAD = "can't start new thread"  # Python's sentence
 AFTER_FAILURE = 0.05  # s: a failure that repeats must not fill the log and the processor
 
 
@@ -44,6 +45,13 @@ def _log_failure(node: Node, error: Exception) -> None:
     """Log what failed in a callback of this package, or of rclpy itself."""
     if type(error).__name__ == 'InvalidHandle':  # each distribution has it in another module
         return  # a subscription was destroyed when its message was about to be taken
+    if str(error) == NO_THREAD:  # the call itself waits for a thread that there is
+        node.get_logger().warning(
+            'the system gives no more threads or memory: close other programs, or raise the limit '
+            'of processes (ulimit -u, or pids_limit of the container)',
+            throttle_duration_sec=60.0,
+        )
+        return
     places = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
     if any(place.endswith('time_source.py') for place in places):
         node.get_logger().warning(

@@ -9,6 +9,42 @@ from robot import goforward, robot, wait_for
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import Bool
 
+from distil_whisper_ros.ros import process
+
+
+class Lines:
+    """A node of which only the log is used, and an executor that fails."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.lines: list[str] = []
+        self.ended = threading.Event()
+        self._errors = list(errors)
+
+    def get_logger(self) -> 'Lines':
+        return self
+
+    def warning(self, text: str, **_more: object) -> None:
+        self.lines.append(text)
+
+    error = warning
+
+    def spin_once(self, timeout_sec: float) -> None:
+        if not self._errors:
+            self.ended.set()
+            return
+        raise self._errors.pop(0)
+
+
+def test_what_a_person_can_put_right_has_no_traceback(monkeypatch):
+    """No thread, and a handle that is gone: both come from inside rclpy at rare moments."""
+    monkeypatch.setattr(process, 'ok', lambda: True)
+    gone = type('InvalidHandle', (RuntimeError,), {})('it was destroyed')
+    both = Lines(RuntimeError("can't start new thread"), gone, ValueError('a fault'))
+    process.spin(both, both, both.ended)  # type: ignore[arg-type]
+    first, second = both.lines
+    assert first.startswith('the system gives no more threads or memory: ')
+    assert second.startswith('Traceback') and second.endswith('ValueError: a fault\n')
+
 
 def test_a_wrong_time_on_the_clock_is_one_line_of_the_log(room):
     with robot(environment=room.environment, use_sim_time=True) as (client, process):
