@@ -221,6 +221,7 @@ def soak(
                     client.change_state(3)  # activate
             if room is None:
                 result.utterances += count
+                client.wait_state('ready')  # after the end of the recording
                 client.switch('hands_free', True)
                 follow(client, process.process.pid, result)
             else:
