@@ -35,7 +35,8 @@ def reload(cycles: int, show: Callable[[str], None] = lambda text: None) -> np.n
             for cycle in range(1, cycles + 1):
                 assert client.change_state(Transition.TRANSITION_CONFIGURE)
                 assert client.change_state(Transition.TRANSITION_ACTIVATE)
-                assert client.trigger('record').success
+                reply = client.trigger('record')
+                assert reply.success, reply.message
                 assert client.change_state(Transition.TRANSITION_DEACTIVATE)
                 assert client.change_state(Transition.TRANSITION_CLEANUP)
                 usages.append(usage(process.process.pid))

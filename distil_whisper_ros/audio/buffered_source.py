@@ -22,6 +22,8 @@ class BufferedSource:
     """Keeps the frames of a device or a network; a subclass adds them from its thread."""
 
     live = True
+    knows_capture_times = False
+    """Whether the times of its frames are those of this machine's clock, and not estimated."""
 
     def __init__(self, name: str, pre_roll: float, on_change: Callable[[str], None]) -> None:
         """Call `on_change` with each new problem, and with '' when the last one is gone.
@@ -59,7 +61,8 @@ class BufferedSource:
                 raise DeviceError(self._device_problem or f'{self._name} is not open')
             self._listening, self._wait_for = True, 1
             self._latest = time.monotonic()
-            self._oldest = self._latest - self._pre_roll * FRAME_DURATION - LATE
+            if self.knows_capture_times:
+                self._oldest = self._latest - self._pre_roll * FRAME_DURATION - LATE
             while self._frames and self._frames[0].time < self._oldest:
                 self._frames.popleft()
 

@@ -41,6 +41,8 @@ LONGEST_DELAY = 60.0  # s between capture and arrival above which the capture ti
 class Microphone(BufferedSource):
     """An AudioSource from a real device."""
 
+    knows_capture_times = True
+
     def __init__(
         self, settings: MicrophoneSettings, on_change: Callable[[str], None] = lambda problem: None
     ) -> None:
