@@ -50,7 +50,7 @@ RATE = 16_000
 # Each robot gets another domain: two that are alive must not hear each other. Ports of the domains
 # above 101 are those that the system gives to any program.
 DOMAINS = range(1, 102)
-DOMAINS_EACH = 12  # of this process, in turn
+AT_REST = 12  # domains of this process that have ended, before the first one is used again
 DOMAIN_LOCKS = Path(tempfile.gettempdir()) / 'distil_whisper_ros_domains'
 
 
@@ -61,23 +61,24 @@ class Domains:
         """`locks` is the folder of the files."""
         self._locks, self._one_at_a_time = locks, threading.Lock()
         self._free = random.SystemRandom().sample(DOMAINS, len(DOMAINS))
-        self._mine: list[int] = []
+        self._ended: list[int] = []  # locked by this process, the oldest first
 
-    def next(self) -> int:
-        """Return a domain; after DOMAINS_EACH of them the first one comes again.
-
-        It is this process's until it ends. Raise a RuntimeError if there is none.
-        """
+    def take(self) -> int:
+        """Return a domain, which is this process's until it ends; raise RuntimeError for none."""
         with self._one_at_a_time:
-            domain = self._take() if len(self._mine) < DOMAINS_EACH else None
+            domain = self._lock_one() if len(self._ended) < AT_REST else None
+            if domain is None and self._ended:
+                domain = self._ended.pop(0)
             if domain is None:
-                if not self._mine:
-                    raise RuntimeError(f'all ROS domains are in use: see {self._locks}')
-                domain = self._mine.pop(0)
-            self._mine.append(domain)
+                raise RuntimeError(f'all ROS domains are in use: see {self._locks}')
             return domain
 
-    def _take(self) -> int | None:
+    def end(self, domain: int) -> None:
+        """Let a domain be taken again by this process, later: a stranger may linger in it."""
+        with self._one_at_a_time:
+            self._ended.append(domain)
+
+    def _lock_one(self) -> int | None:
         self._locks.mkdir(mode=0o777, exist_ok=True)
         while self._free:
             domain = self._free.pop()
@@ -99,7 +100,7 @@ def isolation() -> dict[str, str]:
     """Return an environment in which ROS reaches only its own processes on this machine."""
     # By UDP: ROS_LOCALHOST_ONLY and its successor would add shared memory.
     return {
-        'ROS_DOMAIN_ID': str(_domains.next()),
+        'ROS_DOMAIN_ID': str(_domains.take()),
         'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'tools/loopback.xml'),
     }
 
@@ -550,7 +551,15 @@ def robot(
     **parameters: object,
 ) -> Iterator[tuple[Client, RecognizerProcess]]:
     """Start the node and a client of it, in a domain of their own."""
-    surroundings = {**isolation(), **(environment or {})}
-    with RecognizerProcess(surroundings, *arguments, launcher=launcher, **parameters) as process:
-        with Client(surroundings) as client:
+    alone = isolation()
+    surroundings = {**alone, **(environment or {})}
+    try:
+        with (
+            RecognizerProcess(
+                surroundings, *arguments, launcher=launcher, **parameters
+            ) as process,
+            Client(surroundings) as client,
+        ):
             yield client, process
+    finally:
+        _domains.end(int(alone['ROS_DOMAIN_ID']))
