@@ -18,6 +18,7 @@ from rclpy.utilities import ok, try_shutdown
 
 from ..core.errors import cannot_start
 from .log import log_failure, printable
+from .timers import STEADY
 
 THREADS = 6  # transitions, mute and opening a microphone may each hold one for seconds
 CLOSING = 8.0  # s until a microphone or a model that hangs is left behind
@@ -25,6 +26,7 @@ LAST_REPLIES = 0.1  # s for the results of goals that the end has canceled
 LEAVING = 3.0  # s for each step of leaving the graph
 LOOK_FOR_SIGNALS = 0.5  # s
 NO_THREAD = "can't start new thread"  # Python's sentence
+SAME_LINE = 60.0  # s until a line about what others do comes again
 AFTER_FAILURE = 0.05  # s: a failure that repeats must not fill the log and the processor
 
 
@@ -49,14 +51,16 @@ def _log_failure(node: Node, error: Exception) -> None:
         node.get_logger().warning(
             'the system gives no more threads or memory: close other programs, or raise the limit '
             'of processes (ulimit -u, or pids_limit of the container)',
-            throttle_duration_sec=60.0,
+            throttle_duration_sec=SAME_LINE,
+            throttle_time_source_type=STEADY,
         )
         return
     places = (frame.filename for frame in traceback.extract_tb(error.__traceback__))
     if any(place.endswith('time_source.py') for place in places):
         node.get_logger().warning(
             f'a message on /clock cannot be used ({printable(error)}): look at who publishes it',
-            throttle_duration_sec=60.0,
+            throttle_duration_sec=SAME_LINE,
+            throttle_time_source_type=STEADY,
         )
         return
     log_failure(node, error)
