@@ -6,8 +6,8 @@ from contextlib import suppress
 from distil_whisper_msgs.msg import RecognizerState
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.signals import SignalHandlerOptions
 import sounddevice
 from std_msgs.msg import ColorRGBA, String
 
@@ -29,11 +29,12 @@ def show(message: RecognizerState) -> None:
             names.publish(String(data=message.label))
 
 
-rclpy.init()
+rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
 node = rclpy.create_node('speech_sounds_and_lights')
 latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 led = node.create_publisher(ColorRGBA, 'led', latched)
 names = node.create_publisher(String, 'earcon', 10)
 node.create_subscription(RecognizerState, 'speech/state', show, latched)
-with suppress(KeyboardInterrupt, ExternalShutdownException):
-    rclpy.spin(node)
+with suppress(KeyboardInterrupt):
+    while True:
+        rclpy.spin_once(node, timeout_sec=0.5)

@@ -6,12 +6,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from typing import Any, ClassVar
 
+from distil_whisper_msgs.msg import RecognizerState
 import numpy as np
 import openai
 import pytest
@@ -36,7 +39,7 @@ def example(name: str, *arguments: str, **environment: str) -> Iterator[subproce
     """Run an example in the domain of the client."""
     command = [sys.executable, str(ROOT / 'examples' / name), '--ros-args']
     for argument in arguments:
-        command += ['-p', argument]
+        command += argument.split() if argument.startswith('-r ') else ['-p', argument]
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -334,6 +337,24 @@ def test_states_are_colours_and_tones(there):
         process.terminate()
         assert 'Traceback' not in str(process.communicate(timeout=20)[0])
     assert earcons == []  # there is a loudspeaker
+
+
+@pytest.mark.parametrize('end', [signal.SIGTERM, signal.SIGINT] * 2)
+def test_an_end_in_the_middle_of_a_state_is_silent(there, tmp_path, end):
+    # A signal must not close the context under a callback that still publishes.
+    client, _ = there
+    latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    states = client.node.create_publisher(RecognizerState, 'flood', latched)
+    nowhere = {'HOME': str(tmp_path), 'PULSE_SERVER': 'none'}
+    with example('sounds_and_lights.py', '-r speech/state:=flood', **nowhere) as process:
+        wait_for(states.get_subscription_count, 20, 'the subscription')
+        for number in range(1000):
+            states.publish(RecognizerState(label='muted'))
+            if number == 500:
+                process.send_signal(end)
+            time.sleep(0.0005)
+        assert 'Traceback' not in str(process.communicate(timeout=20)[0])
+    client.node.destroy_publisher(states)
 
 
 def test_without_a_loudspeaker_a_state_is_a_name(there, tmp_path):
