@@ -4,12 +4,17 @@ A check that asks over DDS starts a Python and a participant every time. This fi
 few lines of shell: docker/check_health.
 """
 
+from collections.abc import Callable
 from errno import EEXIST
 import os
 from pathlib import Path
 import time
 
+from rclpy.node import Node
+
 from ..core.types import State
+from .log import printable
+from .timers import steady_timer
 
 VARIABLE = 'SPEECH_HEALTH_FILE'
 PERIOD = 5.0  # s
@@ -36,3 +41,35 @@ class Heartbeat:
         with open(self._new, 'x', encoding='utf-8') as file:
             file.write(f'{line}\n')
         os.replace(self._new, self._path)  # never half a line
+
+
+def keep_heartbeat(node: Node, health: Callable[[], tuple[State, str]]) -> None:
+    """Keep the file fresh if the environment names one; `health` is the state and its detail.
+
+    A file that cannot be written is told once, until it can be.
+    """
+    path = os.environ.get(VARIABLE, '')
+    if not path:
+        return
+    log, name = node.get_logger(), printable(repr(path))
+    try:
+        heartbeat = Heartbeat(Path(path).expanduser())
+    except (RuntimeError, ValueError):  # no such user; no name
+        log.warn(f'SPEECH_HEALTH_FILE is {name}, which is not the path of a file')
+        return
+    failed = False
+
+    def beat() -> None:
+        nonlocal failed
+        try:
+            heartbeat.beat(*health())
+            failed = False
+        except OSError as error:
+            if not failed:
+                log.warn(
+                    f'SPEECH_HEALTH_FILE is {name}, which cannot be written: {error.strerror}'
+                )
+            failed = True
+
+    beat()
+    steady_timer(node, PERIOD, beat)

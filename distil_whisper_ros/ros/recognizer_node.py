@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 import itertools
-import os
-from pathlib import Path
 import threading
 import time
 from typing import Any
@@ -36,7 +34,7 @@ from ..speech.turn_detector import TurnDetector
 from ..speech.voice_activity import VoiceActivity
 from .autostart import Autostart
 from .conversions import by_clock, TimeOf, transcript_message
-from .heartbeat import Heartbeat, PERIOD, VARIABLE
+from .heartbeat import keep_heartbeat
 from .listen_action import ListenAction
 from .log import log_failure, printable
 from .managed_node import ManagedNode, transition
@@ -45,6 +43,7 @@ from .publishers import Publishers
 from .self_speech_monitor import SelfSpeechMonitor
 from .services import Services
 from .signal_meter import SignalMeter
+from .sources import make_source
 from .timers import steady_timer
 
 RETRY_PERIOD = 5.0  # s between attempts to activate, and first between those to configure
@@ -141,7 +140,7 @@ class SpeechRecognizer(ManagedNode):
         self._machine.update(muted=self._muted)
         self._machine.tell()
         steady_timer(self, self._value('diagnostics_period'), self._publish_diagnostics)
-        self._start_heartbeat(os.environ.get(VARIABLE, ''))
+        keep_heartbeat(self, self._health)
         self._configure_delay = RETRY_PERIOD
         self._autostart = Autostart(self, self._start) if self._value('autostart') else None
 
@@ -269,7 +268,7 @@ class SpeechRecognizer(ManagedNode):
             else:
                 gate.end(speaker, self._value('self_speech.tail'))
 
-        source = self._make_source(settings)
+        source = make_source(self, settings, self._on_source_change, self._warn)
         names = settings.self_speech
         monitor = SelfSpeechMonitor(
             self, names.topics, names.actions, on_self_speech, names.text_topic, own_voice.add
@@ -291,24 +290,6 @@ class SpeechRecognizer(ManagedNode):
             )
             active = self._active = ActiveParts(source, voice_activity, recognizer, monitor)
         return active
-
-    def _make_source(self, settings: Settings) -> AudioSource:
-        if settings.audio.source == 'file':
-            from ..audio.file_source import FileSource
-
-            return FileSource(
-                settings.audio.file,
-                settings.audio.file_realtime,
-                settings.microphone.channel,
-                self._warn,
-            )
-        if settings.audio.source == 'topic':
-            from .audio_subscriber import AudioSubscriber
-
-            return AudioSubscriber(self, settings, self._on_source_change)
-        from ..audio.microphone import Microphone
-
-        return Microphone(settings.microphone, self._on_source_change)
 
     def _log_listening(self, active: ActiveParts) -> None:
         health = active.source.health()
@@ -576,6 +557,9 @@ class SpeechRecognizer(ManagedNode):
         if active is not None:
             active.recognizer.source_changed()
 
+    def _health(self) -> tuple[State, str]:
+        return self._machine.state, printable(self._machine.detail)
+
     def _signal(self) -> tuple[float, float]:
         """Return the level and the probability of speech; NaN for what nobody listens to."""
         active, nothing = self._active, float('nan')
@@ -595,33 +579,6 @@ class SpeechRecognizer(ManagedNode):
             active.recognizer.dropped if active is not None else 0,
         )
         self._check_clock()
-
-    def _start_heartbeat(self, path: str) -> None:
-        """Keep the file of the health check fresh, if the environment names one."""
-        if not path:
-            return
-        log = self.get_logger()
-        try:
-            heartbeat = Heartbeat(Path(path).expanduser())
-        except (RuntimeError, ValueError):  # no such user; no name
-            name = printable(repr(path))
-            log.warn(f'SPEECH_HEALTH_FILE is {name}, which is not the path of a file')
-            return
-        failed = False
-
-        def beat() -> None:
-            nonlocal failed
-            try:
-                heartbeat.beat(self._machine.state, printable(self._machine.detail))
-                failed = False
-            except OSError as error:
-                if not failed:
-                    name, cause = printable(repr(path)), error.strerror
-                    log.warn(f'SPEECH_HEALTH_FILE is {name}, which cannot be written: {cause}')
-                failed = True
-
-        beat()
-        steady_timer(self, PERIOD, beat)
 
     def _check_clock(self) -> None:
         """Log once that use_sim_time is set and no time comes."""

@@ -23,6 +23,7 @@ from .near_speaker import NearSpeaker
 from .own_voice import OwnVoice
 from .request import Request
 from .self_speech import SelfSpeechGate
+from .self_speech_watch import SelfSpeechWatch
 from .speculation import Speculation
 from .state import Phase, StateMachine
 from .turn_watch import TurnDetector, TurnWatch
@@ -30,9 +31,7 @@ from .urgent import urgent_command, UrgentCommand, UrgentEar, UrgentWatch
 from .utterance_buffer import MARGIN, UtteranceBuffer
 
 RECENT = 0.5  # s: an older frame comes from a recording, for which work ahead saves nothing
-SETTLED = 4  # frames of quiet after the robot spoke, before which no utterance starts
 HEARD = 8.0  # s of the utterance that turn detection hears
-LONGEST_SELF_SPEECH = 120.0  # s of robot speech without an end, after which a request gives up
 
 
 class VoiceActivity(Protocol):
@@ -81,12 +80,8 @@ class UtteranceListener:
         self.speculation = speculation(request)
         self._turn = TurnWatch(turn_detector, on_evidence)
         self._urgent: UrgentCommand | None = None  # that was heard
-        self._ear: UrgentEar | None = None  # that hears them while the robot speaks
-        self._covered = False  # whether the robot spoke in the last frame
         self._recent = False  # whether the last frame was live
-        self._blocked = 0  # frames in which the robot spoke, in a row
         self._speech_start = math.inf
-        self._quiet = self._unsettled = 0  # frames since the robot's speech: quiet ones, all
         self._pre_roll: list[tuple[Frame, float]] = []  # heard before the endpointer started
         self._replay = deque(earlier)
         self._restart()
@@ -94,7 +89,7 @@ class UtteranceListener:
             self._hears_through and not self.request.settings.self_speech.barge_in and not earlier
         )
         goes_on = mutes and gate.covers(time.monotonic())
-        self._blocked = int(goes_on)
+        self._self_speech = SelfSpeechWatch(request, gate, machine, blocked=goes_on)
         machine.update(phase=Phase.WAITING, self_speech=gate.reason if goes_on else '')
 
     def _restart(self) -> None:
@@ -117,6 +112,15 @@ class UtteranceListener:
             self.request.wake_phrases,
         )
 
+    def _make_ear(self) -> UrgentEar:
+        return UrgentEar(
+            self.request.settings,
+            self._submit_draft,
+            self._is_idle,
+            self._own_voice,
+            self.request.wake_phrases,
+        )
+
     def _submit_draft(
         self, priority: Priority, utterance: Utterance, settings: ModelSettings
     ) -> Job:
@@ -132,13 +136,8 @@ class UtteranceListener:
 
     def hand_over(self, request: Request) -> None:
         """Give the utterance to another request; its own limits apply before speech."""
-        before, self.request = self.request, request
-        if self._ear is not None and (
-            request.settings.commands.all_urgent != before.settings.commands.all_urgent
-            or request.wake_phrases != before.wake_phrases
-        ):
-            self._ear.discard()
-            self._ear = None
+        self.request = request
+        self._self_speech.hand_over(request)
         if self.speaking:
             self.speculation.request = request
             self._watch.discard()
@@ -182,11 +181,12 @@ class UtteranceListener:
             return self._block() or self._hear_through(frame, probability)
         if probability is None:
             probability = self._voice_activity(frame.samples)
-        if self._blocked and not self._quiet_again(probability):
+        blocked = self._self_speech.blocked
+        if blocked and not self._self_speech.quiet_again(probability, self._voice_activity.reset):
             return self._hear_through(frame, probability) or self._give_up_waiting()
         spoke, silence = self.speaking, Ending.SILENCE
         recent = self._recent = time.monotonic() - frame.time < RECENT
-        self._hear_beside(frame, probability, covered and recent)
+        self._self_speech.hear_beside(frame, probability, covered and recent, self._make_ear)
         if spoke:
             silence = self._require_pause(recent)
         ending = self._endpointer.step(self._near(frame.samples, probability))
@@ -205,8 +205,8 @@ class UtteranceListener:
 
     def look(self) -> Ending | None:
         """Return why the utterance is complete by what became known since the last frame."""
-        if self._blocked:
-            self._urgent = self._ear.found() if self._ear is not None else None
+        if self._self_speech.blocked:
+            self._urgent = self._self_speech.found()
             return None if self._urgent is None else Ending.COMMAND
         if not self._recent:
             return None
@@ -219,7 +219,7 @@ class UtteranceListener:
         """Return whether the utterance so far is nothing but urgent commands."""
         if not self._hears_through or not recent:
             return False
-        self._urgent = self._ear.found() if self._ear is not None else None
+        self._urgent = self._self_speech.found()
         if self.speaking and self._urgent is None:
             self._urgent = self._watch.found()
         if (
@@ -258,10 +258,9 @@ class UtteranceListener:
         self.speculation.end()
         self._turn.discard()
         self._watch.discard()
-        if self._ear is not None:
-            self._ear.discard()
-        # They refer to this listener, and it to the audio.
-        self._ear, self._watch = None, UrgentWatch(self.request.settings, _no_draft, bool)
+        self._self_speech.discard()
+        # It refers to this listener, and that to the audio.
+        self._watch = UrgentWatch(self.request.settings, _no_draft, bool)
         self.request.frames_waited += self._endpointer.index
         if self._urgent is not None:
             utterance = replace(self._urgent.utterance, ending=Ending.COMMAND)
@@ -285,16 +284,10 @@ class UtteranceListener:
         """Ignore a frame in which the robot itself speaks."""
         if self.speaking:
             return Ending.SELF_SPEECH
-        if not self._blocked:
-            self._machine.update(self_speech=self._gate.reason)
-            if self._ear is not None:
-                self._ear.discard()
-                self._ear = None  # it heard what the robot said before
-        self._blocked += 1
-        self._pre_roll, self._quiet, self._unsettled = [], 0, 0
+        too_long = self._self_speech.block()
+        self._pre_roll = []
         self._restart()  # the time to start to speak counts from the end of the robot's speech
-        too_long = self._blocked * FRAME_DURATION > LONGEST_SELF_SPEECH
-        return Ending.SELF_SPEECH if too_long and not self.request.implicit else None
+        return Ending.SELF_SPEECH if too_long else None
 
     def _hear_through(self, frame: Frame, probability: float | None) -> Ending | None:
         """Listen for an urgent command while the robot speaks; drop everything else."""
@@ -302,56 +295,18 @@ class UtteranceListener:
             return None
         if probability is None:
             probability = self._voice_activity(frame.samples)
-        ear = self._listen_in_pieces(frame, probability)
-        self._urgent = ear.found()
+        self._urgent = self._self_speech.hear(frame, probability, self._make_ear)
         return None if self._urgent is None else Ending.COMMAND
 
-    def _hear_beside(self, frame: Frame, probability: float, covered: bool) -> None:
-        """Listen for urgent commands in pieces too: the robot may speak without a pause."""
-        if covered and not self._covered and self._ear is not None:
-            self._ear.discard()
-            self._ear = None  # it heard what the robot said before
-        self._covered = covered
-        if covered and self._hears_through:
-            self._listen_in_pieces(frame, probability)
-
-    def _listen_in_pieces(self, frame: Frame, probability: float) -> UrgentEar:
-        if self._ear is None:
-            self._ear = UrgentEar(
-                self.request.settings,
-                self._submit_draft,
-                self._is_idle,
-                self._own_voice,
-                self.request.wake_phrases,
-            )
-        self._ear.take(frame, probability)
-        return self._ear
-
-    def _quiet_again(self, probability: float) -> bool:
-        """Return whether an utterance may start: not within one that began during robot speech."""
-        if self._quiet == 0 and self._ear is None:
-            self._voice_activity.reset()
-        spoken = probability >= self.request.settings.utterance.vad_threshold
-        self._quiet = 1 if spoken else self._quiet + 1
-        if self._quiet <= SETTLED:
-            return False
-        self._blocked = 0
-        self._machine.update(self_speech='')
-        return True
-
     def _give_up_waiting(self) -> Ending | None:
-        """End a request if no pause comes after the robot's speech, as beside a television."""
-        self._unsettled += 1
-        longest = frame_count(self.request.settings.utterance.wait_for_speech)
-        too_long = self._unsettled > longest and not self.request.implicit
-        return Ending.NO_SPEECH if too_long else None
+        return Ending.NO_SPEECH if self._self_speech.waits_too_long() else None
 
     def _work_ahead(self) -> None:
         settings, speculation = self.request.settings.utterance, self.speculation
         speculation.count_frame()
         reads_along = self.request.partial or self._wants_partial()
         pause = self._endpointer.pause
-        if not self._covered:
+        if not self._self_speech.covered:
             self._watch.follow(self._endpointer, self._so_far)
         if settings.endpointing:
             self._turn.follow(pause, self.request.settings, self._heard)

@@ -69,8 +69,11 @@ def test_what_is_read_is_whole(room):
         thread.start()
         with Client(environment) as client:
             client.wait_state('ready')
+        # It is written behind the state.
+        wait_for(
+            lambda: any('call speech/record and speak' in each for each in lines), 5, 'a line'
+        )
         process.send_signal(signal.SIGINT)
         thread.join(60)
         assert process.wait(30) == 0
     assert any('is ready on' in line for line in lines)
-    assert any('call speech/record and speak' in line for line in lines)
