@@ -13,6 +13,10 @@ SpeechError            one sentence that names what was wrong and what would be 
     └── InactiveError  the recognizer is not active
 """
 
+import errno
+
+NO_MEMORY = 'no memory is left: end other programs, or choose a smaller model'
+
 
 class SpeechError(Exception):
     """Something that a person can put right; its text is one line."""
@@ -56,6 +60,19 @@ class BusyError(RequestError):
 
 class InactiveError(RequestError):
     """The recognizer is not active."""
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Return whether Python or the operating system had no memory to give."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, OSError) and error.errno == errno.ENOMEM
+    )
+
+
+def unexpected(error: BaseException) -> str:
+    """Return a sentence about an exception that is no SpeechError."""
+    reason = f'internal error: {error!r}'
+    return NO_MEMORY if is_memory_full(error) else reason
 
 
 def cannot_start(error: Exception) -> str:

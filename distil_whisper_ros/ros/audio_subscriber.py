@@ -20,8 +20,8 @@ from ..audio.stream_source import Block, StreamSource
 from ..core.errors import AudioError, FormatError, SettingError
 from ..core.settings import Settings
 from .conversions import seconds
-from .log import printable
-from .timers import STEADY, steady_timer
+from .log import printable, STEADY
+from .timers import steady_timer
 
 # Not reliable: a message that is sent again comes after up to seconds, and holds up all behind it.
 # The next message has lost samples once more. The history covers a busy machine that is late.

@@ -18,6 +18,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+from ..core.errors import unexpected
 from .log import log_failure, printable
 
 DEEP = QoSProfile(depth=1000)
@@ -54,7 +55,7 @@ def create_deferred_service(
 
     def failed(response: Any, error: Exception) -> Any:
         log_failure(node, error)
-        fail(response, f'internal error: {printable(repr(error))}')
+        fail(response, printable(unexpected(error)))
         return response
 
     def take(request: Any, response: Any) -> Any:

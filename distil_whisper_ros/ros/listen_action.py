@@ -11,7 +11,7 @@ from rclpy.action.server import ActionServer, CancelResponse, GoalResponse
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.node import Node
 
-from ..core.errors import SpeechError
+from ..core.errors import SpeechError, unexpected
 from ..core.settings import Settings
 from ..core.types import Outcome, State, Transcript
 from ..speech.recognizer import Recognizer
@@ -72,7 +72,7 @@ class ListenAction:
             return
         except Exception as error:
             log_failure(self._node, error)
-            reason = f'internal error: {printable(repr(error))}'
+            reason = printable(unexpected(error))
             self._answer(handle, Transcript(Outcome.FAILED, reason=reason))
             return
         goal = Goal(handle, recognizer, request, time.monotonic())

@@ -8,7 +8,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 
-from ..core.errors import SpeechError
+from ..core.errors import is_memory_full, ModelError, NO_MEMORY, SpeechError
 from .log import log_failure, printable
 
 
@@ -76,7 +76,7 @@ class ManagedNode(LifecycleNodeMixin, Node):
 
 
 def transition(callback):
-    """Make `callback` a transition: a SpeechError fails it, anything else is an error."""
+    """Make `callback` a transition: SpeechErrors and full memory fail it, the rest is an error."""
 
     @functools.wraps(callback)
     def guarded(self: ManagedNode, state: LifecycleState) -> TransitionCallbackReturn:
@@ -86,6 +86,9 @@ def transition(callback):
             self.fail(error)
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
+            if is_memory_full(error):
+                self.fail(ModelError(NO_MEMORY))
+                return TransitionCallbackReturn.FAILURE
             log_failure(self, error)
             self.fail(SpeechError(f'internal error in {callback.__name__}: {error!r}'))
             return TransitionCallbackReturn.ERROR

@@ -17,8 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import ok, try_shutdown
 
 from ..core.errors import cannot_start
-from .log import log_failure, printable
-from .timers import STEADY
+from .log import log_failure, printable, STEADY
 
 THREADS = 6  # transitions, mute and opening a microphone may each hold one for seconds
 CLOSING = 8.0  # s until a microphone or a model that hangs is left behind

@@ -18,6 +18,7 @@ from ..core.errors import (
     InactiveError,
     RequestError,
     SpeechError,
+    unexpected,
 )
 from ..core.parameter_spec import TakesEffect
 from ..core.scheduler import Priority, Scheduler
@@ -383,8 +384,7 @@ class SpeechRecognizer(ManagedNode):
                             self._active.recognizer.settings_changed()
         except Exception as error:
             log_failure(self, error)
-            reason = f'internal error: {error!r}'
-            result = SetParametersResult(successful=False, reason=reason)
+            result = SetParametersResult(successful=False, reason=unexpected(error))
         if not result.successful:
             result.reason = printable(result.reason)
         return result

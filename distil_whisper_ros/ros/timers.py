@@ -3,13 +3,10 @@
 from collections.abc import Callable
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType  # type: ignore[reportPrivateImportUsage] # Humble
 from rclpy.node import Node
 from rclpy.timer import Timer
 
-from .log import log_failure
-
-STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+from .log import log_failure, STEADY
 
 
 def steady_timer(node: Node, period: float, callback: Callable[[], None]) -> Timer:

@@ -19,7 +19,7 @@ from ..audio.framing import frames_of
 from ..audio.limits import check_format
 from ..audio.resampling import resample
 from ..core.audio_format import FRAME_DURATION, Samples
-from ..core.errors import BusyError, InactiveError, SpeechError
+from ..core.errors import BusyError, InactiveError, SpeechError, unexpected
 from ..core.scheduler import Job, JobAborted, JobContext, Priority, Scheduler
 from ..core.settings import ModelSettings, Settings
 from ..core.types import Hypothesis, Outcome, Transcript, Utterance
@@ -160,7 +160,7 @@ class TranscriptionQueue:
             self._end(batch, Transcript(Outcome.FAILED, reason=str(error)))
         except Exception as error:
             self._on_failure(error)
-            self._end(batch, Transcript(Outcome.FAILED, reason=f'internal error: {error!r}'))
+            self._end(batch, Transcript(Outcome.FAILED, reason=unexpected(error)))
         finally:
             # What has no answer by now was interrupted: the model is being unloaded.
             self._end(batch, Transcript(Outcome.CANCELED, reason=UNLOADED))

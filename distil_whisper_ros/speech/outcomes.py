@@ -10,6 +10,7 @@ import time
 
 from ..audio.levels import quiet_hint
 from ..audio.source import AudioSource
+from ..core.errors import unexpected
 from ..core.settings import Settings
 from ..core.types import Ending, Hypothesis, Outcome, Transcript, Utterance
 from .agenda import Agenda
@@ -163,4 +164,4 @@ def dropped(count: int, utterance: Utterance | None) -> Transcript:
 
 def failed(error: Exception) -> Transcript:
     """Return the transcript of a request that ended with an unexpected exception."""
-    return Transcript(Outcome.FAILED, reason=f'internal error: {error!r}')
+    return Transcript(Outcome.FAILED, reason=unexpected(error))

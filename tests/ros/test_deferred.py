@@ -113,6 +113,13 @@ def test_exceptions_are_answered(node):
     assert 'internal error' in call(node, 'broken', lambda *_: Later(broken, raises)).message
 
 
+def test_a_full_memory_is_no_internal_error(node):
+    def full(*_: object) -> None:
+        raise MemoryError('Cannot allocate memory (os error 12)')
+
+    assert call(node, 'full', full).message.startswith('no memory is left: end other programs')
+
+
 def test_a_timer_survives_an_exception_and_never_overlaps(node):
     calls, active, most = [], [], []
 

@@ -1,5 +1,6 @@
 """What fails inside rclpy's own callbacks ends nothing, and fills no log."""
 
+import errno
 import threading
 import time
 
@@ -39,9 +40,11 @@ def test_what_a_person_can_put_right_has_no_traceback(monkeypatch):
     """No thread, and a handle that is gone: both come from inside rclpy at rare moments."""
     monkeypatch.setattr(process, 'ok', lambda: True)
     gone = type('InvalidHandle', (RuntimeError,), {})('it was destroyed')
-    both = Lines(RuntimeError("can't start new thread"), gone, ValueError('a fault'))
+    memory = OSError(errno.ENOMEM, 'Cannot allocate memory')
+    both = Lines(RuntimeError("can't start new thread"), gone, memory, ValueError('a fault'))
     process.spin(both, both, both.ended)  # type: ignore[arg-type]
-    first, second = both.lines
+    first, full, second = both.lines
+    assert full.startswith('no memory is left: ')
     assert first.startswith('the system gives no more threads or memory: ')
     assert second.startswith('Traceback') and second.endswith('ValueError: a fault\n')
 
