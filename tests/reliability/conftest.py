@@ -1,6 +1,7 @@
 """The table of the long forms: `make faults` and `make fuzz` print it and keep it as Markdown."""
 
 import os
+import sys
 from pathlib import Path
 import time
 
@@ -26,7 +27,7 @@ class Progress:
     """Prints a line for each test as it ends, and at last the table of faults and states."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self.cells: dict[tuple[str, str], str] = {}
         self.count = self.total = 0
         self.began = time.monotonic()

@@ -76,6 +76,26 @@ def test_a_batch_gives_the_same_texts(transcriber):
         alike(one, other)
 
 
+def test_beside_greedy_decoding_both_give_what_they_give_alone(transcriber):
+    """Also where one of both ends long before the other, and in a batch."""
+    decoders, encode = transcriber._whisper.decoders, transcriber._whisper.encode
+    clips = [samples for samples, _ in utterances()[2:44:6]]
+    options = replace(task(transcriber, max_new_tokens=60), beam_width=4)
+    lengths = set()
+    with torch.inference_mode():
+        states = encode(transcriber._whisper.features(clips, FULL_CONTEXT))
+        for batch in (*states[:, None].unbind(), states[:2]):
+            begun = decoders.greedy.begin(batch, options)
+            found = decoders.beam.decode_beside_greedy(begun, options, JobContext())
+            searched = decoders.beam.decode(batch, options, JobContext())
+            greedy = decoders.greedy.decode(batch, options, JobContext())
+            for pair, *alone in zip(found, searched, greedy):
+                for together, each in zip(pair, alone):
+                    alike(together, each)
+                lengths.add(len(pair[0].tokens) - len(pair[1].tokens))
+    assert min(lengths) < 0 < max(lengths)
+
+
 def test_the_rows_of_the_cache_are_reordered_in_place():
     keys, values = torch.randn(2, 4, 1, 3, 2)
     cache = DecoderCache([keys.clone()], [values.clone()], [], [], length=2)

@@ -7,7 +7,8 @@ than the worst of them. Hotwords add to the scores: see `hotwords.py`.
 
 The layers are those of greedy decoding. The beams of a text share the keys and values of its
 audio, and attend to them in one product; the start of the text is computed once; the rows of the
-decoder cache are reordered only where a beam has left its place.
+decoder cache are reordered only where a beam has left its place. Greedy decoding can run beside
+the search, as one row more: that costs less than to run it before.
 """
 
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ import torch
 from ...core.scheduler import JobContext
 from .cache import DecoderCache
 from .fallback import should_stop
-from .greedy import GIVE_UP_INTERVAL, GreedyDecoder
+from .greedy import Beginning, GIVE_UP_INTERVAL, GreedyDecoder
 from .hotwords import Hotwords, Place
 from .types import DecodingOptions, DecodingResult
 
@@ -61,6 +62,9 @@ class _Search:
     finished: list[tuple[float, _Step]]
     """The finished texts and their scores, the best first."""
     over: bool = False
+    greedy: _Step | None = None
+    """The last token of greedy decoding, where that runs beside the search."""
+    greedy_over: bool = True
 
     def best(self) -> _Step:
         """Return the text that was found."""
@@ -86,46 +90,95 @@ class BeamDecoder:
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
         """Decode encoder states of shape (batch, positions, d_model); raise JobAborted."""
-        model, width = self._model, options.beam_width
-        network = model.network
-        start, max_tokens = model.start(options)
-        cache = network.new_cache(states, len(start) + max_tokens)
-        first = torch.tensor([start] * len(states), device=states.device)
-        hidden = network.forward(first, cache, options.return_attention)
-        no_speech = model.no_speech_probabilities(hidden, options).tolist()
-        searches = [_Search([], []) for _ in range(len(states))]
-        for index in range(max_tokens):
+        return self.decode_on(self._model.begin(states, options), options, context)
+
+    def decode_on(
+        self, begun: Beginning, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode from the first token on; raise JobAborted. The cache is filled."""
+        return [found for found, _ in self._decode(begun, options, context, beside=0)]
+
+    def decode_beside_greedy(
+        self, begun: Beginning, options: DecodingOptions, context: JobContext
+    ) -> list[tuple[DecodingResult, DecodingResult]]:
+        """Decode with a beam search and greedily at once; return both results of each text."""
+        return self._decode(begun, options, context, beside=1)
+
+    def _decode(
+        self, begun: Beginning, options: DecodingOptions, context: JobContext, beside: int
+    ) -> list[tuple[DecodingResult, DecodingResult]]:
+        """Decode with `beside` rows for greedy decoding, 0 or 1; without, its result is no use."""
+        network, cache, logits = self._model.network, begun.cache, begun.logits
+        rows_each = options.beam_width + beside
+        searches = [_Search([], [], greedy_over=not beside) for _ in range(len(logits))]
+        for index in range(begun.max_tokens):
             context.check()
-            logits = network.logits(hidden[:, -1])
-            found = model.candidates(logits, 2 * width, first=not index)
-            scores, ids = (each.tolist() for each in found)
-            if options.hotwords is not None:
-                self._add_hotwords(searches, logits, options.hotwords, scores, ids)
-            for number, search in enumerate(searches):
-                if not search.over:
-                    steps = _continued(search, number, scores, ids, width, options.hotwords)
-                    self._advance(search, steps, width, index + 1, index + 1 == max_tokens)
+            self._step(searches, logits, index, index + 1 == begun.max_tokens, options)
             if index % GIVE_UP_INTERVAL == GIVE_UP_INTERVAL - 1:
                 self._stop(searches, options.give_up_early)
-            if all(search.over for search in searches):
+            if all(search.over and search.greedy_over for search in searches):
                 break
+            ends = [[*search.running, search.greedy][:rows_each] for search in searches]
+            steps = [step for each in ends for step in each if step is not None]
             if not index:
-                cache.repeat(width)
+                cache.repeat(rows_each)
             else:
-                cache.reorder([step.row for search in searches for step in search.running])
-            tokens = [[step.token] for search in searches for step in search.running]
-            chosen = torch.tensor(tokens, device=states.device)
+                cache.reorder([step.row for step in steps])
+            chosen = torch.tensor([[step.token] for step in steps], device=logits.device)
             hidden = network.forward(chosen, cache, options.return_attention)
-        results = [
-            self._result(search.best(), cache, number, no_speech[number], options)
+            logits = network.logits(hidden[:, -1])
+        return [
+            self._results(search, begun, number, options, context)
             for number, search in enumerate(searches)
         ]
+
+    def _step(
+        self,
+        searches: list[_Search],
+        logits: torch.Tensor,
+        index: int,
+        last: bool,
+        options: DecodingOptions,
+    ) -> None:
+        """Add the token number `index` to all texts; with `last` they end there.
+
+        `logits` has the same number of rows for each search, that of greedy decoding at the end.
+        """
+        width = options.beam_width
+        found = self._model.candidates(logits, 2 * width, first=not index)
+        scores, ids = (each.tolist() for each in found)
+        rows_each = len(logits) // len(searches)
         for number, search in enumerate(searches):
-            place = search.best().place
-            if place is not None and place.repeated:
-                plain = replace(options, hotwords=None)
-                results[number] = self.decode(states[number : number + 1], plain, context)[0]
-        return results
+            if not search.greedy_over:
+                row = (number + 1) * rows_each - 1
+                score, token = scores[row][0], ids[row][0]
+                search.greedy = _next(search.greedy, row, token, score, score, None)
+                search.greedy_over = last or token == self._model.end
+        if options.hotwords is not None:
+            self._add_hotwords(searches, logits, options.hotwords, scores, ids)
+        for number, search in enumerate(searches):
+            if not search.over:
+                row = number * rows_each
+                steps = _continued(search, row, scores, ids, width, options.hotwords)
+                self._advance(search, steps, width, index + 1, last)
+
+    def _results(
+        self,
+        search: _Search,
+        begun: Beginning,
+        number: int,
+        options: DecodingOptions,
+        context: JobContext,
+    ) -> tuple[DecodingResult, DecodingResult]:
+        """Return the results of the search and of greedy decoding; see `_decode`."""
+        best, greedy = search.best(), search.greedy
+        no_speech = float(begun.no_speech[number])
+        found = self._result(best, begun.cache, number, no_speech, options)
+        other = greedy and self._result(greedy, begun.cache, number, no_speech, options)
+        if best.place is not None and best.place.repeated:
+            plain = replace(options, hotwords=None)
+            (found,) = self.decode(begun.states[number : number + 1], plain, context)
+        return found, other or found
 
     def _add_hotwords(
         self,
@@ -175,11 +228,15 @@ class BeamDecoder:
     def _stop(self, searches: list[_Search], give_up_early: bool) -> None:
         """End searches whose best text loops, or may be given up."""
         for search in searches:
-            path = search.running[0].path()
-            tokens = [step.token for step in path]
-            scores = [step.log_probability for step in path]
-            if should_stop(tokens, scores, self._model.end, give_up_early):
-                search.over = True
+            search.over = search.over or self._fails(search.running[0], give_up_early)
+            if not search.greedy_over and search.greedy is not None:
+                search.greedy_over = self._fails(search.greedy, give_up_early)
+
+    def _fails(self, text: _Step, give_up_early: bool) -> bool:
+        path = text.path()
+        tokens = [step.token for step in path]
+        scores = [step.log_probability for step in path]
+        return should_stop(tokens, scores, self._model.end, give_up_early)
 
     def _result(
         self,
@@ -210,7 +267,7 @@ class BeamDecoder:
 
 def _continued(
     search: _Search,
-    number: int,
+    first_row: int,
     scores: list[list[float]],
     ids: list[list[int]],
     width: int,
@@ -218,18 +275,18 @@ def _continued(
 ) -> list[_Step]:
     """Return the 2 `width` best continuations of a search, the best first.
 
-    `scores` and `ids` are those of all rows of the batch, in which the search is the text
-    `number`.
+    `scores` and `ids` are those of all rows of the batch, in which the search has `first_row` and
+    those behind it.
     """
     if not search.running:  # the first token
         steps = [
-            _next(None, number, token, score, scores[number][0], hotwords)
-            for score, token in zip(scores[number], ids[number])
+            _next(None, first_row, token, score, scores[first_row][0], hotwords)
+            for score, token in zip(scores[first_row], ids[first_row])
         ]
     else:
         steps = [
             _next(step, row, token, score, scores[row][0], hotwords)
-            for row, step in enumerate(search.running, number * width)
+            for row, step in enumerate(search.running, first_row)
             for score, token in zip(scores[row], ids[row])
         ]
     steps.sort(key=lambda step: step.weight, reverse=True)

@@ -19,6 +19,16 @@ class DecoderCache:
     length: int = 0
     """Number of tokens in it."""
 
+    def copy(self) -> 'DecoderCache':
+        """Return a cache to go on with in another way; the audio's part is shared."""
+        return DecoderCache(
+            [each.clone() for each in self.self_keys],
+            [each.clone() for each in self.self_values],
+            self.cross,
+            [[*each] for each in self.cross_queries],
+            self.length,
+        )
+
     def repeat(self, count: int) -> None:
         """Make `count` rows of each, for beams, which share the keys and values of the audio."""
         self.self_keys = [each.repeat_interleave(count, 0) for each in self.self_keys]

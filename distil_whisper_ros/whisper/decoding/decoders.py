@@ -12,7 +12,7 @@ from ..model_loading import first_line
 from ..threads import one_thread
 from .beam import BeamDecoder
 from .cuda_graph import CudaGraphDecoder
-from .fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful
+from .fallback import BEAM_WIDTH_IN_DOUBT, is_better, is_doubtful, is_doubtful_token
 from .greedy import GreedyDecoder
 from .network import DecoderNetwork
 from .speculative import SpeculativeDecoder
@@ -92,21 +92,53 @@ class Decoders:
     def _decode_and_search(
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
-        """Decode greedily, and the texts that are in doubt again with a beam search."""
-        results = self.decode(states, replace(options, beam_width=1), context)
+        """Decode greedily, and the texts that are in doubt with a beam search too."""
+        one, wide = (replace(options, beam_width=width) for width in (1, BEAM_WIDTH_IN_DOUBT))
+        alone = len(states) == 1 and self.speculative is None and self.cuda_graph is None
+        if alone and self.greedy is not None and self.beam is not None:
+            with one_thread() if self._int8 else nullcontext():
+                return [self._search_one(self.greedy, self.beam, states, one, wide, context)]
+        results = self.decode(states, one, context)
         doubtful = [
             row
             for row, result in enumerate(results)
             if is_doubtful(result.tokens, result.log_probabilities, result.ended)
         ]
         if doubtful:
-            wide = replace(options, beam_width=BEAM_WIDTH_IN_DOUBT)
             for row, result in zip(doubtful, self.decode(states[doubtful], wide, context)):
-                better = is_better(
-                    self._text(result.tokens), result.ended, self._text(results[row].tokens)
-                )
-                results[row] = replace(result if better else results[row], searched=True)
+                results[row] = self._better(result, results[row])
         return results
+
+    def _search_one(
+        self,
+        greedy: GreedyDecoder,
+        beam: BeamDecoder,
+        states: torch.Tensor,
+        one: DecodingOptions,
+        wide: DecodingOptions,
+        context: JobContext,
+    ) -> DecodingResult:
+        """Decode a single text, without computing twice what both ways have in common.
+
+        The first token is the doubtful one nearly always, and then both ways run at once.
+        """
+        begun, searched = greedy.begin(states, one), None
+        _, first = greedy.select(begun.logits, first=True)
+        if is_doubtful_token(float(first)):
+            ((searched, result),) = beam.decode_beside_greedy(begun, wide, context)
+        else:
+            again = replace(begun, cache=begun.cache.copy())
+            (result,) = greedy.decode_on(again, one, context)
+        if not is_doubtful(result.tokens, result.log_probabilities, result.ended):
+            return result
+        if searched is None:
+            (searched,) = beam.decode_on(begun, wide, context)
+        return self._better(searched, result)
+
+    def _better(self, searched: DecodingResult, greedy: DecodingResult) -> DecodingResult:
+        """Return the better one of both results of a text."""
+        better = is_better(self._text(searched.tokens), searched.ended, self._text(greedy.tokens))
+        return replace(searched if better else greedy, searched=True)
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self._tokenizer.decode(tokens, skip_special_tokens=True)

@@ -94,7 +94,12 @@ def is_doubtful(tokens: Sequence[int], log_probabilities: Sequence[float], ended
     """
     guessed = sum(log_probabilities) < len(log_probabilities) * MIN_LOG_PROBABILITY
     least = min(log_probabilities[: len(tokens)], default=0.0)
-    return ended and not guessed and least < math.log(DOUBTFUL_PROBABILITY)
+    return ended and not guessed and is_doubtful_token(least)
+
+
+def is_doubtful_token(log_probability: float) -> bool:
+    """Return whether a token of greedy decoding was hardly likelier than others."""
+    return log_probability < math.log(DOUBTFUL_PROBABILITY)
 
 
 def is_better(searched: str, ended: bool, greedy: str) -> bool:

@@ -5,6 +5,7 @@ would need a second pass.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 import math
 from typing import Any
 
@@ -19,6 +20,21 @@ from .network import DecoderNetwork
 from .types import DecodingOptions, DecodingResult
 
 GIVE_UP_INTERVAL = 16  # tokens between two checks whether to give up
+
+
+@dataclass
+class Beginning:
+    """What all ways to decode the same states begin with."""
+
+    states: torch.Tensor
+    """Encoder states, shape (batch, positions, d_model)."""
+    cache: DecoderCache
+    logits: torch.Tensor
+    """Of the first token, shape (batch, vocabulary)."""
+    no_speech: torch.Tensor
+    """No-speech probabilities, shape (batch,)."""
+    max_tokens: int
+    """Maximum number of tokens of the text."""
 
 
 class GreedyDecoder:
@@ -47,18 +63,30 @@ class GreedyDecoder:
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext
     ) -> list[DecodingResult]:
         """Decode encoder states of shape (batch, positions, d_model); raise JobAborted."""
-        network = self.network
+        return self.decode_on(self.begin(states, options), options, context)
+
+    def begin(self, states: torch.Tensor, options: DecodingOptions) -> Beginning:
+        """Take encoder states of shape (batch, positions, d_model), and the tokens before."""
         start, max_tokens = self.start(options)
-        cache = network.new_cache(states, len(start) + max_tokens)
+        cache = self.network.new_cache(states, len(start) + max_tokens)
         first = torch.tensor([start] * len(states), device=states.device)
-        hidden = network.forward(first, cache, options.return_attention)
+        hidden = self.network.forward(first, cache, options.return_attention)
         no_speech = self.no_speech_probabilities(hidden, options)
+        logits = self.network.logits(hidden[:, -1])
+        return Beginning(states, cache, logits, no_speech, max_tokens)
+
+    def decode_on(
+        self, begun: Beginning, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode from the first token on; raise JobAborted. The cache is filled."""
+        network, cache, max_tokens = self.network, begun.cache, begun.max_tokens
+        logits = begun.logits
         tokens: list[torch.Tensor] = []
         scores: list[torch.Tensor] = []
-        ended = torch.zeros(len(states), dtype=torch.bool, device=states.device)
+        ended = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
         for index in range(max_tokens):
             context.check()
-            chosen, scored = self.select(network.logits(hidden[:, -1]), first=not index)
+            chosen, scored = self.select(logits, first=not index)
             tokens.append(chosen)
             scores.append(scored)
             ended = ended | (chosen == self.end)
@@ -69,8 +97,9 @@ class GreedyDecoder:
                 break
             if index + 1 < max_tokens:
                 hidden = network.forward(chosen[:, None], cache, options.return_attention)
+                logits = network.logits(hidden[:, -1])
         ids, values = torch.stack(tokens, 1).tolist(), torch.stack(scores, 1).tolist()
-        return self.results(cache, ids, values, no_speech, options)
+        return self.results(cache, ids, values, begun.no_speech, options)
 
     # The steps of decoding, which the CUDA graph and speculative decoders combine differently
 
