@@ -1,8 +1,8 @@
 """The table of the long forms: `make faults` and `make fuzz` print it and keep it as Markdown."""
 
 import os
-import sys
 from pathlib import Path
+import sys
 import time
 
 from rich.console import Console
