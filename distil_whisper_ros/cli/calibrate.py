@@ -243,6 +243,7 @@ class Run:
             settings,
             margins,
             lambda done, total: self._progress(f'{done} of {total}', done / total),
+            graphs=transcriber.device.type == 'cuda',
         )
         known = [text or full for text, full in zip(references, measured[0].texts)]
         rows = [

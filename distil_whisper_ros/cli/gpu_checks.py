@@ -7,6 +7,7 @@ a Jetson. The arithmetic runs on any device.
 from collections.abc import Callable, Iterator, Sequence
 import os
 from pathlib import Path
+import stat
 import subprocess
 import time
 from typing import Any
@@ -14,16 +15,11 @@ from typing import Any
 Finding = tuple[bool, str, str]
 """Whether it works, the finding, and the remedy if it does not work."""
 
-# Of a Jetson, and of a PC. A process that may not open them finds no GPU.
-NODES = (
-    'nvmap',
-    'nvhost-*',
-    'nvgpu/*/*',
-    'dri/render*',
-    'nvidia[0-9]*',
-    'nvidiactl',
-    'nvidia-uvm',
-)
+# A process that may not open them finds no GPU. A PC has render nodes too, of any graphics card,
+# and CUDA does not need them there.
+OF_A_JETSON = ('nvmap', 'nvhost-*')
+MORE_OF_A_JETSON = ('nvgpu/*/*', 'dri/render*')
+OF_A_PC = ('nvidia[0-9]*', 'nvidiactl', 'nvidia-uvm')
 # For debuggers, or for root alone; CUDA does not need them.
 NOT_NEEDED = ('dbg', 'prof', 'power', 'sched')
 HOT = 85.0  # degrees Celsius; a Jetson slows down from about 95
@@ -44,15 +40,24 @@ def call(command: Sequence[str]) -> str:
 
 
 def may_open(path: Path) -> bool:
-    """Return whether this user may read and write a device node."""
-    return os.access(path, os.R_OK | os.W_OK)
+    """Return whether this user may use a device node as its group may.
+
+    That is to read and write it; nvmap of a Jetson may be for reading alone.
+    """
+    group_writes = bool(path.stat().st_mode & stat.S_IWGRP)
+    return os.access(path, os.R_OK | (os.W_OK if group_writes else 0))
 
 
 def device_nodes(
     root: Path = Path('/'), allowed: Callable[[Path], bool] = may_open
 ) -> Iterator[Finding]:
     """Check whether this user may open the device nodes of a GPU."""
-    nodes = sorted(path for pattern in NODES for path in (root / 'dev').glob(pattern))
+
+    def named(patterns: Sequence[str]) -> list[Path]:
+        return [path for pattern in patterns for path in (root / 'dev').glob(pattern)]
+
+    nodes = named(OF_A_JETSON)
+    nodes = sorted([*nodes, *named(MORE_OF_A_JETSON if nodes else ()), *named(OF_A_PC)])
     nodes = [
         path
         for path in nodes

@@ -13,7 +13,9 @@ from ..audio.pcm import to_int16
 from ..audio.source import AudioSource
 from ..core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 from ..core.errors import DeviceError, SpeechError
+from ..core.types import State
 from .audio_subscriber import QOS
+from .heartbeat import keep_heartbeat
 from .log import printable
 from .parameters import Parameters
 
@@ -36,6 +38,10 @@ class MicrophoneNode(Node):
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        keep_heartbeat(self, self._health)
+
+    def _health(self) -> tuple[State, str]:
+        return (State.LOST, printable(self._said)) if self._said else (State.READY, '')
 
     def _make(self) -> AudioSource:
         settings = self._own_parameters.settings

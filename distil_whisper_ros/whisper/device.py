@@ -1,5 +1,6 @@
 """Choose where the model runs, and its precision."""
 
+from contextlib import suppress
 import errno
 import re
 
@@ -48,7 +49,9 @@ def free_memory(device: torch.device) -> None:
     """Free the memory that nothing holds any more, for other programs too if it is a GPU's."""
     collect_garbage()
     if device.type == 'cuda':
-        torch.cuda.empty_cache()
+        # Behind some errors each call of CUDA fails; the first one is to be told.
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
 def choose_device(requested: str) -> torch.device:

@@ -27,10 +27,18 @@ class EncoderGraphs:
         `margin` is the audio context margin in seconds, `hop` how many samples make a frame.
         """
         self._encoder, self._hop = encoder, hop
+        self._captured: dict[int, StaticEncoder] = {}
+        self.sizes: list[int] = []
+        """The audio contexts that have a graph, in samples."""
+        self.follow(margin)
+
+    def follow(self, margin: float) -> None:
+        """Have graphs for another margin, in seconds; those of other lengths are freed."""
         lengths = {audio_context(seconds * SAMPLE_RATE, margin) for seconds in DURATIONS}
         self.sizes = sorted(lengths | {FULL_CONTEXT})
-        """The audio contexts that have a graph, in samples."""
-        self._captured: dict[int, StaticEncoder] = {}
+        for frames in [*self._captured]:
+            if frames * self._hop not in self.sizes:
+                del self._captured[frames]
 
     def audio_context(self, requested: int) -> int:
         """Return how many samples to encode: those of the next graph, if it is near."""

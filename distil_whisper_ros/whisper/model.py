@@ -31,6 +31,7 @@ from .decoding.network import DecoderNetwork
 from .decoding.speculative import check_assistant, SpeculativeDecoder
 from .decoding.transformers_generate import TransformersDecoder
 from .decoding.types import alignment_heads
+from .device import free_memory
 from .encoder import Encoder
 from .encoder_graph import EncoderGraphs
 from .features import LogMel
@@ -173,18 +174,22 @@ class Whisper:
                 reason = first_line(error)
             # Behind the handler, so that the memory of the graphs is free for the next try.
             self.encoder_graphs = None
-            torch.cuda.empty_cache()
+            free_memory(self.device)
             self._on_notice(
                 f'encoding with a CUDA graph failed ({reason}): it is switched off, and encoding '
                 'is slower'
             )
         return self.encoder(features)
 
-    def audio_context(self, requested: int) -> int:
-        """Return how many samples are encoded: the requested number, those of a graph, or 30 s."""
+    def audio_context(self, requested: int, margin: float) -> int:
+        """Return how many samples are encoded: the requested number, those of a graph, or 30 s.
+
+        `margin` is the audio context margin in seconds, for which there are graphs.
+        """
         if self.encoder is None:
             return FULL_CONTEXT
         if self.encoder_graphs is not None:
+            self.encoder_graphs.follow(margin)
             return self.encoder_graphs.audio_context(requested)
         return requested
 

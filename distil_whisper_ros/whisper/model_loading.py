@@ -16,7 +16,7 @@ from .checkpoint_files import (
     PROCESSOR,
     weight_files,
 )
-from .device import is_out_of_memory
+from .device import free_memory, is_out_of_memory
 from .special_tokens import SpecialTokens
 
 CHECKED_AT_ONCE = 64 << 20  # bytes of weights in memory while they are checked, for int8
@@ -159,10 +159,11 @@ def _from_pretrained(folder: Path, device: torch.device, options: dict[str, Any]
             return AutoModelForSpeechSeq2Seq.from_pretrained(
                 folder, device_map={'': device}, **options
             )
-        except Exception:  # noqa: S110
-            # transformers 5 hides the reason, such as full memory: the other way tells it.
-            pass
-        torch.cuda.empty_cache()
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise  # the other way needs more
+            # transformers 5 hides other reasons: the other way tells them.
+        free_memory(device)
     return AutoModelForSpeechSeq2Seq.from_pretrained(folder, **options)
 
 

@@ -46,9 +46,8 @@ class SegmentTranscriber:
         longest = max(len(clip.samples) for clip in clips)
         margin = context_margin(call.settings.audio_context_margin, self.decoder.whisper.d_model)
         draft = isinstance(call.settings, DecodingSettings) and call.settings.draft
-        if draft:
-            margin = min(margin, DRAFT_MARGIN)
-        size = self.decoder.whisper.audio_context(audio_context(longest, margin))
+        needed = audio_context(longest, min(margin, DRAFT_MARGIN) if draft else margin)
+        size = self.decoder.whisper.audio_context(needed, margin)
         languages = [''] * len(clips)
         results = self.decoder.decode(clips, languages, before, size, call)
         with call.clock('words'):

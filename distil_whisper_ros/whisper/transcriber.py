@@ -107,7 +107,7 @@ class Transcriber:
     def _test(self) -> None:
         """Switch off what computes another text on this device."""
         margin = context_margin(self.settings.audio_context_margin, self._whisper.d_model)
-        size = self._whisper.audio_context(audio_context(len(spoken_clip()), margin))
+        size = self._whisper.audio_context(audio_context(len(spoken_clip()), margin), margin)
 
         def test() -> None:
             self_test(self._whisper, self.settings.id, self.precision, size, self._on_notice)

@@ -1,10 +1,12 @@
 """The doctor's checks of a GPU, with files and programs that stand in for a Jetson's."""
 
+import os
+
 import pytest
 import torch
 
 from distil_whisper_ros.cli import doctor
-from distil_whisper_ros.cli.gpu_checks import arithmetic, call, condition, device_nodes
+from distil_whisper_ros.cli.gpu_checks import arithmetic, call, condition, device_nodes, may_open
 from distil_whisper_ros.whisper import attention
 
 
@@ -30,6 +32,21 @@ def test_device_nodes_that_this_user_may_not_open(jetson):
     assert text.startswith('this user may not open /dev/nvgpu/igpu0/as, /dev/nvhost-ctrl, /dev/nv')
     assert text.endswith(f'which belong to group {group}')
     assert f'group_add: [{group}]' in remedy
+
+
+def test_a_node_that_its_group_may_only_read(jetson, monkeypatch):
+    """Root may open all, so the answer for a user who may only read stands in."""
+    monkeypatch.setattr(os, 'access', lambda _path, mode: not mode & os.W_OK)
+    (jetson / 'dev/nvmap').chmod(0o440)
+    assert may_open(jetson / 'dev/nvmap')
+    (jetson / 'dev/nvmap').chmod(0o660)
+    assert not may_open(jetson / 'dev/nvmap')
+
+
+def test_the_graphics_card_of_a_pc_is_not_asked_for(tmp_path):
+    (tmp_path / 'dev/dri').mkdir(parents=True)
+    (tmp_path / 'dev/dri/renderD128').touch()
+    assert [*device_nodes(tmp_path, lambda _: False)] == []
 
 
 def test_device_nodes_that_cuda_does_not_need(jetson):

@@ -14,7 +14,9 @@ import soundfile
 
 from distil_whisper_ros.audio.file_source import FileSource
 from distil_whisper_ros.core.errors import DeviceError
+from distil_whisper_ros.core.types import State
 from distil_whisper_ros.ros import microphone_node as module
+from distil_whisper_ros.ros.heartbeat import VARIABLE
 
 
 @pytest.fixture
@@ -78,6 +80,20 @@ def test_faults_are_told_and_it_goes_on_with_stamps_of_the_clock(ros, monkeypatc
         node.close()
         node.destroy_node()
     assert not node._thread.is_alive()
+
+
+def test_a_container_sees_whether_it_works(ros, monkeypatch, tmp_path):
+    path = tmp_path / 'health'
+    monkeypatch.setenv(VARIABLE, str(path))
+    node = module.MicrophoneNode()
+    try:
+        wait_for(lambda: len(ros) > 5, 20, 'audio')
+        assert path.read_text().split(' ')[1:] == ['ok', 'ready\n']
+        node._on_change('no microphone\nhere')
+        assert node._health() == (State.LOST, 'no microphone\\nhere')
+    finally:
+        node.close()
+        node.destroy_node()
 
 
 def test_the_log_has_no_control_characters_and_no_endless_lines(ros, monkeypatch):

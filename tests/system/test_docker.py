@@ -277,9 +277,9 @@ def devices():
         yield root
 
 
-def check_devices(folder) -> str:
-    """Return what docker/check_devices says to a user without groups."""
-    nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
+def check_devices(folder, groups: str = '--clear-groups') -> str:
+    """Return what docker/check_devices says to a user with these groups."""
+    nobody = ['setpriv', '--reuid=65534', '--regid=65534', groups]
     # The user may not be able to reach the script itself.
     script = (DOCKER / 'check_devices').read_text()
     run = subprocess.run(
@@ -321,6 +321,22 @@ def test_nodes_of_a_gpu_that_cuda_does_not_need_are_no_problem(devices):
         (devices / name).touch()
         os.chown(devices / name, 0, group)
         (devices / name).chmod(mode)
+    assert check_devices(devices) == ''
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_a_node_that_its_group_may_only_read_is_no_problem(devices):
+    os.chown(devices / 'nvmap', 0, 44)
+    (devices / 'nvmap').chmod(0o440)
+    assert 'nvmap, which belongs to group 44' in check_devices(devices)
+    assert check_devices(devices, '--groups=44,104') == ''
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')
+def test_the_graphics_card_of_a_pc_is_not_asked_for(devices):
+    for name in ('nvmap', 'nvhost-ctrl-gpu', 'nvgpu/igpu0/as'):
+        (devices / name).unlink()
+    (devices / 'dri/renderD128').chmod(0o600)
     assert check_devices(devices) == ''
 
 

@@ -1,9 +1,11 @@
 """A workspace of one's own, and the files that only other machines run: they name what exists."""
 
+import ast
 from pathlib import Path
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -58,6 +60,43 @@ def test_the_matrix_installs_what_the_readme_does():
     workflow = (ROOT / '.github/workflows/test.yml').read_text()
     (there,) = re.findall(r'pip install (accelerate .*?) \\', workflow)
     assert there == packages
+
+
+def imported(paths: list[Path]) -> dict[str, Path]:
+    """Return the packages that files and the project's files behind them import, with a file."""
+    found, seen = {}, set()
+    while paths:
+        path = paths.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in names:
+                folders = (ROOT / 'tools', ROOT / 'benchmarks', ROOT / 'tests', path.parent)
+                own = [folder / f'{name.replace(".", "/")}.py' for folder in folders]
+                if any(each.exists() for each in own):
+                    paths += [each for each in own if each.exists()]
+                else:
+                    found.setdefault(name.partition('.')[0], path)
+    return {name: path for name, path in found.items() if name not in sys.stdlib_module_names}
+
+
+def test_the_matrix_installs_what_its_tests_import():
+    workflow = (ROOT / '.github/workflows/test.yml').read_text()
+    job = workflow[workflow.index('matrix:\n        distribution') :]
+    files = [ROOT / name for name in re.findall(r'tests/\w+/test_\w+\.py', job)]
+    assert len(files) >= 4
+    lines = re.sub(r'\\\n', '', job)
+    pip = {name for line in re.findall(r'pip install (.*)', lines) for name in line.split()}
+    rosdep = set(
+        re.findall(r'depend>(?:python3-)?(.*?)(?:-pip)?<', (ROOT / 'package.xml').read_text())
+    )
+    there = {name.replace('-', '_') for name in pip | rosdep} | {'distil_whisper_ros'}
+    missing = imported([*files, ROOT / 'tests/conftest.py'])
+    assert {name: path for name, path in missing.items() if name not in there} == {}
 
 
 def test_the_hooks_of_commits_are_the_linters_of_make():

@@ -5,6 +5,7 @@ import pytest
 
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Hypothesis, Segment, Utterance
+from distil_whisper_ros.whisper import calibration
 from distil_whisper_ros.whisper.audio_context import context_margin
 from distil_whisper_ros.whisper.calibration import measure
 
@@ -17,7 +18,8 @@ def test_the_default_margin_of_each_size(width, margin):
     assert context_margin(3.0, width) == 3
 
 
-def test_the_margins_take_turns():
+def test_the_margins_take_turns(monkeypatch):
+    monkeypatch.setattr(calibration, 'TURN', 1)
     calls = []
 
     def transcribe(utterance: Utterance, settings: ModelSettings) -> Hypothesis:
@@ -36,3 +38,17 @@ def test_the_margins_take_turns():
         (3.0, ['2', '4'], 2),
     ]
     assert steps == [(0, 4), (1, 4), (2, 4), (3, 4)]
+
+
+def test_the_first_use_of_a_graph_is_not_counted():
+    calls = []
+
+    def transcribe(utterance: Utterance, settings: ModelSettings) -> Hypothesis:
+        calls.append((len(utterance.samples) // 16_000, settings.audio_context_margin))
+        return Hypothesis(())
+
+    utterances = [Utterance.whole(np.zeros(n * 16_000, np.float32)) for n in (1, 2, 5, 8, 9)]
+    rows = measure(transcribe, utterances, ModelSettings(), [30.0, 7.0], graphs=True)
+    each = [1, 2, 5, 8, 9]
+    assert calls == [(n, margin) for margin in (30.0, 7.0) for n in ([2, 5, 9] + each)]
+    assert all(len(row.times) == len(row.texts) == 5 for row in rows)

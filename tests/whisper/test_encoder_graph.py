@@ -5,7 +5,7 @@ from robot import goforward, MODEL
 import torch
 from utterances import every
 
-from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.core.settings import DecodingSettings, ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.whisper import encoder_graph
 from distil_whisper_ros.whisper.encoder_graph import EncoderGraphs
@@ -48,6 +48,25 @@ def test_the_audio_context_is_that_of_the_next_graph(graphs):
 
 def test_the_full_audio_context_has_one_graph(transcriber):
     assert EncoderGraphs(transcriber._whisper.encoder, 30.0, 160).sizes == [30 * SECOND]
+
+
+def test_another_margin_has_other_graphs(transcriber, graphs, monkeypatch):
+    """As model.audio_context_margin changes, or calibrate tries one; a draft has no own ones."""
+    encoded, features = [], transcriber._whisper.features
+
+    def seen(clips, size):
+        encoded.append(size / SECOND)
+        return features(clips, size)
+
+    monkeypatch.setattr(transcriber._whisper, 'features', seen)
+    said = Utterance.whole(spoken_clip())
+    assert 2 < len(said.samples) / SECOND < 3
+    for margin in (30.0, 10.0, 7.0, 5.0, 3.0, 10.0):
+        transcriber(said, ModelSettings(id=str(MODEL), audio_context_margin=margin))
+    assert encoded == [30, 13, 10, 8, 6, 13]
+    assert {*graphs._captured} <= {size // 160 for size in graphs.sizes}  # the others are free
+    transcriber(said, DecodingSettings(id=str(MODEL), draft=True))
+    assert graphs.sizes == [10 * SECOND, 13 * SECOND, 30 * SECOND]
 
 
 def test_the_states_are_those_of_the_encoder(transcriber, graphs):

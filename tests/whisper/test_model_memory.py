@@ -51,6 +51,22 @@ def test_a_model_goes_straight_to_the_gpu(monkeypatch, direct):
     assert maps == [{'': torch.device('cuda:1')}] + [None] * (not direct)
 
 
+def test_a_full_gpu_is_not_tried_by_the_long_way(monkeypatch):
+    """That takes more memory, of which a Jetson has one for both."""
+    tries = []
+
+    class Loader:
+        @staticmethod
+        def from_pretrained(_folder, **options):
+            tries.append(options.get('device_map'))
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr(model_loading, 'AutoModelForSpeechSeq2Seq', Loader)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        load_weights(MODEL, 'it', torch.device('cuda:0'), torch.float32)
+    assert len(tries) == 1
+
+
 def test_beam_search_works_without_the_weights_of_an_int8_encoder():
     settings = ModelSettings(id=str(MODEL), dtype='int8', beam_width=2, warm_up=False)
     transcriber = Transcriber(settings)

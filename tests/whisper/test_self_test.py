@@ -51,6 +51,20 @@ def test_a_graph_that_is_right_is_kept(transcriber, check):
     assert transcriber._whisper.decoders.cuda_graph is not None
 
 
+@pytest.mark.parametrize('factor', [float('nan'), 3.0])
+def test_a_graph_with_other_probabilities_is_switched_off(transcriber, check, monkeypatch, factor):
+    output = StaticStep.output
+
+    def wrong(step, count):
+        ids, values = output(step, count)
+        return ids, [[factor * value - 0.5 for value in row] for row in values]
+
+    monkeypatch.setattr(StaticStep, 'output', wrong)
+    (notice,) = check()
+    assert notice.startswith('the self-test decodes another text with a CUDA graph than without')
+    assert transcriber._whisper.decoders.cuda_graph is None
+
+
 def test_a_graph_with_another_text_is_switched_off(transcriber, check, monkeypatch):
     output = StaticStep.output
 

@@ -65,6 +65,30 @@ def test_memory_is_freed_when_the_failed_call_holds_it_no_more(transcriber, monk
 
 
 @pytest.mark.parametrize(
+    ('told', 'sentence'),
+    [
+        ('CUDA out of memory', 'does not fit in the memory of cuda'),
+        ('CUDA error: an illegal memory access was encountered', 'failed .RuntimeError.: CUDA'),
+    ],
+)
+def test_the_first_error_is_told_where_cuda_fails_for_good(
+    transcriber, monkeypatch, told, sentence
+):
+    def fail(*_arguments: Any) -> None:
+        raise RuntimeError(told)
+
+    def sticky() -> None:
+        raise RuntimeError('CUDA error: an illegal memory access was encountered')
+
+    monkeypatch.setattr(torch.cuda, 'empty_cache', sticky)
+    monkeypatch.setattr(torch.cuda, 'synchronize', lambda *_: None)
+    monkeypatch.setattr(transcriber._whisper, 'encode', fail)
+    monkeypatch.setattr(transcriber._model, '_device', torch.device('cuda'))
+    with pytest.raises(ModelError, match=sentence):
+        transcriber(Utterance.whole(goforward()))
+
+
+@pytest.mark.parametrize(
     'error',
     [RuntimeError('shapes\ndo not match'), TypeError('no'), AttributeError(), IndexError()],
 )

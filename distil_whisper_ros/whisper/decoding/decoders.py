@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ...core.scheduler import JobContext
+from ..device import free_memory
 from ..model_loading import first_line
 from ..threads import one_thread
 from .beam import BeamDecoder
@@ -82,7 +83,7 @@ class Decoders:
                 reason = first_line(error)
             # Behind the handler, so that the memory of the graph is free for the next try.
             self.cuda_graph = None
-            torch.cuda.empty_cache()
+            free_memory(states.device)
             self._on_notice(
                 f'decoding with a CUDA graph failed ({reason}): it is switched off, and decoding '
                 'is slower'
