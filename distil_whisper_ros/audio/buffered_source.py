@@ -119,6 +119,11 @@ class BufferedSource:
         """The device's problem, or the signal's, or ''."""
         return self._device_problem or self._meter.problem or self._channel_problem
 
+    @property
+    def _worth_a_line(self) -> str:
+        """The problem as the observer is told of it, each time this changes."""
+        return self.problem
+
     def add_frames(self, frames: Iterable[Frame]) -> None:
         """Add new frames, from the subclass's thread."""
         with self._condition:
@@ -160,7 +165,7 @@ class BufferedSource:
     def report(self) -> None:
         """Tell the observer if the problem changed."""
         with self._report_lock:  # not held during the call, which may ask for our health
-            problem = self.problem
+            problem = self._worth_a_line
             if problem == self._reported:
                 return
             self._reported = problem

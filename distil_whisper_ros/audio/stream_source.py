@@ -4,10 +4,12 @@ Lost blocks show in the numbers of the samples or, where a message has none, in 
 Our own messages carry the samples before theirs once more, so that a lost message costs nothing;
 sending it again would cost seconds (seen with Fast DDS). A short gap becomes silence, so that the
 words behind it stay where they were said; a long one, or a microphone that restarted, starts over.
+The numbers also tell several senders apart, of which one is heard.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+import math
 import time
 
 import numpy as np
@@ -27,7 +29,8 @@ GONE = 2.0  # s without a block after which the publisher is gone
 LARGEST_GAP = 1.0  # s that silence stands for
 JITTER = 0.1  # s by which stamps may differ without a loss
 LATEST_STAMP = 1e11  # s: beyond, a float has no room for a millisecond
-LOSS_SHOWN = 10.0  # s for which a loss is a problem to report
+LOSS_SHOWN = 10.0  # s for which a loss, or another sender, is a problem to report
+SILENT = 0.5  # s without a block of the sender that is heard, after which another one is
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,12 @@ class StreamSource(BufferedSource):
         self._format = (0, 0)
         self._next: Block | None = None  # the latest block, which the next one should follow
         self._arrived = clock()
-        self._lost_at = -LOSS_SHOWN
+        self._lost_at = self._foreign_at = -math.inf
         self._sender_clock = SenderClock()
         self.gaps = 0
         """Number of gaps in the audio."""
+        self.senders = 1
+        """How many there are, as far as the graph tells; for those that do not count samples."""
 
     def open(self) -> None:
         """Start to wait for the publisher."""
@@ -172,6 +177,10 @@ class StreamSource(BufferedSource):
 
     def _push(self, block: Block) -> None:
         arrived, before = self._clock(), self._arrived
+        if self._is_foreign(block, arrived - before):
+            self._foreign_at = arrived
+            self.report()
+            return
         self._arrived = arrived
         missing = self._missing(block, arrived - before)
         gone = not self._working or bool(self._device_problem)
@@ -192,6 +201,18 @@ class StreamSource(BufferedSource):
             self._tell_working()
         self._next = block
         self._deliver(block.samples, self._local(block, arrived))
+
+    def _is_foreign(self, block: Block, elapsed: float) -> bool:
+        """Return whether another sender than the one that is heard sent a block.
+
+        `elapsed` is the time in seconds since the last block of that one arrived.
+        """
+        before = self._next
+        if before is None or before.first_sample is None or elapsed > SILENT:
+            return False
+        if self._device_problem or block.first_sample is None:
+            return block.first_sample is None
+        return not 0 <= self._missing(block, elapsed) <= LARGEST_GAP
 
     def _with_earlier(self, block: Block) -> Block:
         """Return a block that begins where the one before it ended, if it can."""
@@ -267,10 +288,32 @@ class StreamSource(BufferedSource):
     @property
     def problem(self) -> str:
         """The publisher's problem, or the network's, or the signal's, or ''."""
-        problem = super().problem
+        problem = super().problem or self._other_senders()
         if not problem and self._clock() - self._lost_at < LOSS_SHOWN:
             return (
                 f'the network lost audio of {self._name} ({self.gaps} gaps, {self._lost:.2f} s so '
                 'far): words may be missing'
             )
         return problem
+
+    @property
+    def _worth_a_line(self) -> str:
+        """The problem, without the numbers that change with each gap."""
+        problem = super().problem or self._other_senders()
+        if not problem and self._clock() - self._lost_at < LOSS_SHOWN:
+            return f'the network loses audio of {self._name}: words may be missing'
+        return problem
+
+    def _other_senders(self) -> str:
+        counted = self._next is not None and self._next.first_sample is not None
+        if self._clock() - self._foreign_at < LOSS_SHOWN:
+            return (
+                f'several publishers send audio on {self._name}, and only the first is heard: '
+                'stop the others, or give each a topic of its own (audio.topic)'
+            )
+        if self.senders > 1 and not counted:
+            return (
+                f'{self.senders} publishers send audio on {self._name}, which cannot be told '
+                'apart: stop the others, or give each a topic of its own (audio.topic)'
+            )
+        return ''

@@ -133,6 +133,7 @@ class AudioSubscriber(StreamSource):
         self.check_publisher()
         publishers = self._node.get_publishers_info_by_topic(self._name)
         found = [(p.topic_type, p.qos_profile.reliability) for p in publishers]
+        self.senders = len(found)
         if not found or self._subscribed in found:
             return
         if self._subscription is not None:

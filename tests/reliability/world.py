@@ -79,8 +79,9 @@ def unprivileged() -> list[str]:
 class TopicRoom:
     """A room whose microphone is the topic `audio`: what VirtualMicrophone does, without sound."""
 
-    def __init__(self, node: Node) -> None:
-        """Publish the room's noise by `node`."""
+    def __init__(self, node: Node, first_sample: int = 0) -> None:
+        """Publish the room's noise by `node`; it has published `first_sample` samples already."""
+        self._ahead = first_sample
         self._publisher = node.create_publisher(Audio, 'audio', TOPIC_QOS)
         self._noise = np.random.default_rng(0).normal(0, 10 ** (-70 / 20), RATE)
         self._voice = np.empty(0, np.float32)  # what is still to be said
@@ -104,7 +105,7 @@ class TopicRoom:
             samples = self._noise[np.arange(first, first + BLOCK) % RATE]
             samples[: len(voice)] += voice
             if self._plugged:
-                message = Audio(sample_rate=RATE, channels=1, first_sample=first)
+                message = Audio(sample_rate=RATE, channels=1, first_sample=first + self._ahead)
                 message.data.frombytes((samples.clip(-1, 1) * 32767).astype('<i2').tobytes())
                 self._publisher.publish(message)
             first += BLOCK
