@@ -64,9 +64,10 @@ class InactiveError(RequestError):
 
 def is_memory_full(error: BaseException) -> bool:
     """Return whether Python or the operating system had no memory to give."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, OSError) and error.errno == errno.ENOMEM
-    )
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    # Of the dynamic linker, where a library is imported.
+    return isinstance(error, MemoryError) or 'failed to map segment' in str(error)
 
 
 def unexpected(error: BaseException) -> str:

@@ -40,7 +40,12 @@ def make(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    'error', [MemoryError('os error 12'), OSError(errno.ENOMEM, 'Cannot allocate memory')]
+    'error',
+    [
+        MemoryError('os error 12'),
+        OSError(errno.ENOMEM, 'Cannot allocate memory'),
+        ImportError('x/tokenizers.abi3.so: failed to map segment from shared object'),
+    ],
 )
 def test_a_full_memory_fails_it_with_a_sentence(make, error):
     """The memory limits of tests/reliability meet this at rare moments only."""
