@@ -44,7 +44,11 @@ def main(arguments: list[str] | None = None) -> None:
         rclpy.init()
     except Exception as error:  # rclpy has several, without a common base
         sys.exit(f'health: {cannot_start(error)}')
-    node = Node('speech_health', namespace=given.namespace)
+    try:
+        node = Node('speech_health', namespace=given.namespace)
+    except Exception as error:
+        named = [f'__ns:={given.namespace}']
+        sys.exit(f'health: {cannot_start(error, named)}')
     states: list[RecognizerState] = []
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_subscription(RecognizerState, 'speech/state', states.append, latched)

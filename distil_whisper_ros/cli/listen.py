@@ -204,7 +204,12 @@ def listen(options: argparse.Namespace) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.utilities import try_shutdown
 
-    node = rclpy.create_node('listen', namespace=options.namespace)
+    try:
+        node = rclpy.create_node('listen', namespace=options.namespace)
+    except Exception as error:  # rclpy has several, without a common base
+        given = [f'__ns:={options.namespace}']
+        print(f'listen: {cannot_start(error, given)}', file=sys.stderr)
+        return 2
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     client = ActionClient(node, Listen, 'speech/listen')

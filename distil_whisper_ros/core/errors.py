@@ -13,9 +13,12 @@ SpeechError            one sentence that names what was wrong and what would be 
     └── InactiveError  the recognizer is not active
 """
 
+from collections.abc import Sequence
 import errno
+import re
 
 NO_MEMORY = 'no memory is left: end other programs, or choose a smaller model'
+LONGEST_NAMESPACE = 190  # letters; ROS takes 244, less the names of services
 
 
 class SpeechError(Exception):
@@ -76,8 +79,11 @@ def unexpected(error: BaseException) -> str:
     return NO_MEMORY if is_memory_full(error) else reason
 
 
-def cannot_start(error: Exception) -> str:
-    """Return a sentence about an error of ROS at its start, less the place in its source."""
+def cannot_start(error: Exception, arguments: Sequence[str] = ()) -> str:
+    """Return a sentence about an error of ROS at its start, less the place in its source.
+
+    `arguments` are those of the program; ROS does not tell the namespace that it refuses.
+    """
     reason = ' '.join(str(error).partition(', at /')[0].split())
     if 'log directory' in reason:
         reason += ': set ROS_LOG_DIR to a folder that this user may write to'
@@ -85,4 +91,43 @@ def cannot_start(error: Exception) -> str:
         reason += ': compare it with config/speech.yaml'
     elif 'log level' in reason:
         reason += ': use debug, info, warn, error or fatal'
+    else:
+        reason = _wrong_name(reason, arguments) or _wrong_switch(reason) or reason
     return f'ROS cannot start: {reason}'
+
+
+def _wrong_name(reason: str, arguments: Sequence[str]) -> str:
+    """Return what is wrong about a namespace or a node's name, or ''."""
+    rule = re.search(r"remap rule: '(?:-r |--remap )?(.*?)'\. Error", reason)
+    named = 'namespace' in reason or 'length should' in reason
+    rules = [rule[1]] if rule else [*arguments] if named else []
+    for each in rules:
+        before, mark, name = each.partition(':=')
+        if mark and before.endswith('__ns'):
+            return wrong_namespace(name)
+        if mark and before.endswith(('__node', '__name')):
+            return (
+                f'the name of the node is {name!r}, but must be letters, digits and _, with no '
+                'digit first'
+            )
+    return ''
+
+
+def wrong_namespace(name: str) -> str:
+    """Return a sentence about a namespace that ROS refuses."""
+    return (
+        f'the namespace is {name!r}, but must be as "/robot1" or "/house/robot1": letters, digits '
+        f'and _ after each /, with no digit first, and {LONGEST_NAMESPACE} letters at most'
+    )
+
+
+def _wrong_switch(reason: str) -> str:
+    """Return what is wrong about a parameter of ROS itself that is true or false, or ''."""
+    found = re.search(
+        r"parameter '(\S+)' to '(.*)' of type '(\w+)', expecting type '\S*BOOL'", reason
+    )
+    if not found:
+        return ''
+    name, value, kind = found.groups()
+    shown = repr(value) if kind == 'STRING' else value
+    return f'{name} is {shown}, but must be true or false'

@@ -65,6 +65,7 @@ class ListenAction:
         """Start to listen for a goal that was accepted; answer at once if that is impossible."""
         try:
             settings = with_options(self._parts.settings(), handle.request)
+            self._parts.check_loaded(settings.model)  # not only when the person has spoken
             recognizer = self._parts.recognizer()
             request = recognizer.record(settings, partial=handle.request.partial_results)
         except SpeechError as error:

@@ -18,6 +18,7 @@ from ..core.errors import SettingError
 from ..core.parameter_spec import ParameterSpec, TakesEffect
 from ..core.settings import (
     CommandSettings,
+    ModelSettings,
     parameter_specs,
     RENAMED,
     Settings,
@@ -32,6 +33,7 @@ TOLD, SHORT_REASON = 3, 150  # refusals in one line, and characters of each
 REASONS = 350  # characters of the problems of the start, so that the remedy is not cut off
 # They must fit each other.
 COMMANDS = 'commands.phrases', 'commands.slots', 'commands.urgent', 'commands.file'
+MODEL = 'model.'  # begins the parameters that the loaded model has to know
 # Of topics and actions.
 NAMES = {
     'audio.topic',
@@ -50,16 +52,19 @@ class Parameters:
         may_change: Callable[[TakesEffect], str],
         consequence: str,
         next_step: str = '',
+        check_loaded: Callable[[ModelSettings], None] = lambda settings: None,
     ) -> None:
         """`may_change` returns why a parameter of that kind cannot change now, or ''.
 
         `consequence` says what a wrong value at the start does, and `next_step` what a person does
-        once the value is right, if anything.
+        once the value is right, if anything. `check_loaded` raises a SettingError for settings
+        that the loaded model cannot use.
         """
         self._node = node
         self._may_change = may_change
         self._consequence = consequence
         self._next_step = next_step
+        self._check_loaded = check_loaded
         self._specs = {spec.name: spec for spec in parameter_specs()}
         self.problems: dict[str, str] = {}
         """Errors of the values given at the start, by name; `settings` raises them."""
@@ -163,7 +168,7 @@ class Parameters:
         """Return why a request to set parameters is refused, or None if it is not."""
         parameters = [*parameters]
         reason = next(filter(None, map(self._refused, parameters)), '')
-        reason = reason or self._wrong_together(parameters)
+        reason = reason or self._wrong_together(parameters) or self._unusable(parameters)
         return SetParametersResult(successful=False, reason=printable(reason)) if reason else None
 
     def _wrong_together(self, parameters: Iterable[Parameter]) -> str:
@@ -184,6 +189,24 @@ class Parameters:
             # rclpy has no empty list, but None.
             given = {name: value for name, value in values.items() if value is not None}
             _ = CommandSettings(**given).wordings
+        except SettingError as error:
+            return str(error)
+        return ''
+
+    def _unusable(self, parameters: Iterable[Parameter]) -> str:
+        """Return why the loaded model could not use the settings that would result.
+
+        Every request would fail with them, after the person has spoken.
+        """
+        names = [name for name in self._specs if name.startswith(MODEL)]
+        changed = {each.name: each.value for each in parameters if each.name in names}
+        if not changed:
+            return ''
+        values: dict[str, Any] = {name: self._node.get_parameter(name).value for name in names}
+        values |= changed
+        given = {name.removeprefix(MODEL): value for name, value in values.items()}
+        try:
+            self._check_loaded(ModelSettings(**given))
         except SettingError as error:
             return str(error)
         return ''

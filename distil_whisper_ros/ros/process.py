@@ -94,9 +94,15 @@ def run(make: Callable[[], Node], args=None) -> None:
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has several, without a common base
-        sys.exit(cannot_start(error))
+        sys.exit(printable(cannot_start(error)))
     never_wait_for_readers()
-    node = make()
+    try:
+        node = make()
+    except Exception as error:
+        if not type(error).__module__.startswith('rclpy'):
+            raise
+        given = sys.argv[1:] if args is None else [*args]
+        sys.exit(printable(cannot_start(error, given)))
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     ended = threading.Event()

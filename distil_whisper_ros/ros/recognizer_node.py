@@ -17,12 +17,13 @@ from ..core.errors import (
     HubUnreachableError,
     InactiveError,
     RequestError,
+    SettingError,
     SpeechError,
     unexpected,
 )
 from ..core.parameter_spec import TakesEffect
 from ..core.scheduler import Priority, Scheduler
-from ..core.settings import Settings
+from ..core.settings import ModelSettings, Settings
 from ..core.types import State, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
 from ..speech.own_voice import OwnVoice
@@ -127,6 +128,7 @@ class SpeechRecognizer(ManagedNode):
             self._may_change,
             'the node stays unconfigured',
             f'ros2 lifecycle set {self.get_fully_qualified_name()} configure',
+            self.check_loaded,
         )
         self._outputs = Publishers(self)
         self._machine = StateMachine(self._on_state, self.on_failure)
@@ -189,6 +191,11 @@ class SpeechRecognizer(ManagedNode):
         try:
             configured = self._load(settings)
             with self._settings_lock:
+                try:
+                    configured.transcriber.check(self._declared.settings.model)
+                except SettingError:  # it was set while the model was being loaded
+                    configured.close()
+                    raise
                 self._configured = configured
         finally:
             self._configuring = False
@@ -406,6 +413,12 @@ class SpeechRecognizer(ManagedNode):
     def settings(self) -> Settings:
         """Return the settings as they are now; raise a SettingError if one is wrong."""
         return self._declared.settings
+
+    def check_loaded(self, settings: ModelSettings) -> None:
+        """Raise a SettingError for settings that the loaded model, if any, cannot use."""
+        configured = self._configured
+        if configured is not None:
+            configured.transcriber.check(settings)
 
     def recognizer(self) -> Recognizer:
         """Return the recognizer, or raise an InactiveError with the remedy."""

@@ -12,7 +12,7 @@ from std_srvs.srv import SetBool, Trigger
 from ..audio.limits import check_format
 from ..audio.pcm import from_int16
 from ..core.errors import SpeechError
-from ..core.settings import Settings
+from ..core.settings import ModelSettings, Settings
 from ..core.types import Outcome, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
 from ..speech.recognizer import Recognizer
@@ -34,6 +34,10 @@ class Parts(Protocol):
 
     def settings(self) -> Settings:
         """Return the settings as they are now; raise a SettingError if one is wrong."""
+        ...
+
+    def check_loaded(self, settings: ModelSettings) -> None:
+        """Raise a SettingError for settings that the loaded model, if any, cannot use."""
         ...
 
     def set_muted(self, muted: bool, wanted: Callable[[], bool] = ...) -> str:
@@ -131,10 +135,10 @@ class Services:
         try:
             settings = self._parts.settings()
             check_format(audio.sample_rate, audio.channels, len(audio.data), prefix='audio.')
+            wanted = with_text_options(settings, request)
+            self._parts.check_loaded(wanted.model)
             future = self._parts.transcription_queue().transcribe(
-                from_int16(audio.data, audio.channels),
-                audio.sample_rate,
-                with_text_options(settings, request),
+                from_int16(audio.data, audio.channels), audio.sample_rate, wanted
             )
         except SpeechError as error:
             return self._fail_transcription(response, str(error))

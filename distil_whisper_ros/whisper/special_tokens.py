@@ -93,6 +93,16 @@ class SpecialTokens:
             )
         return [code]
 
+    def check_task(self, task: str, model: str) -> None:
+        """Raise a SettingError if a model of several languages does not know the task.
+
+        English models ignore it. `model` is the model's name.
+        """
+        if self.languages and task not in self.tasks:
+            raise SettingError(
+                f'model.task is {task!r}, but {model} can only: ' + ', '.join(self.tasks)
+            )
+
     def prefix(self, language: str, task: str) -> list[int]:
         """Return the tokens that come before the text: start, language, task, no timestamps."""
         if not self.languages:

@@ -22,6 +22,7 @@ from .segment_decoder import Call, Clock, SegmentDecoder
 from .segment_transcriber import SegmentTranscriber
 from .segmentation import segment_limits, spoken_parts
 from .self_test import self_test, spoken_clip
+from .special_tokens import SpecialTokens
 
 UNINTERRUPTED = JobContext()  # of a call outside the scheduler
 
@@ -55,8 +56,8 @@ class Transcriber:
             settings.id, self.device, self._load, self._test_again, on_resting
         )
         self._model.load(progress)
-        self._multilingual = bool(self._whisper.special_tokens.languages)
-        self._allowed_languages(settings)
+        self._special_tokens: SpecialTokens = self._whisper.special_tokens  # also while it rests
+        self.check(settings)
         if settings.warm_up:
             self._warm_up(progress)
         # Loading takes more than what it leaves: weights are read, converted, and packed.
@@ -130,7 +131,12 @@ class Transcriber:
     @property
     def multilingual(self) -> bool:
         """Whether the model uses the settings language, languages and task."""
-        return self._multilingual
+        return bool(self._special_tokens.languages)
+
+    def check(self, settings: ModelSettings) -> None:
+        """Raise a SettingError if a call with these settings would; nothing is loaded for that."""
+        self._allowed_languages(settings)
+        self._special_tokens.check_task(settings.task, self.settings.id)
 
     def __call__(
         self,
@@ -146,8 +152,8 @@ class Transcriber:
         `settings` replace those of loading, where they can change later: language, languages,
         task, prompt, hotwords, beam_width, max_new_tokens, audio_context_margin, segment_length,
         batch_size, word_timestamps. `context` yields to urgent jobs between batches of segments.
-        Raises JobAborted, SettingError for a language that the model does not know, and ModelError
-        if the model failed, its memory did not suffice, or it was unloaded.
+        Raises JobAborted, SettingError for what `check` refuses, and ModelError if the model
+        failed, its memory did not suffice, or it was unloaded.
         """
         options = settings or self.settings
 
@@ -159,6 +165,7 @@ class Transcriber:
                 limits = spoken_parts(limits, utterance.speech)
             clips = [Clip.of(utterance, first, last) for first, last in limits]
             segments: list[Segment] = []
+            self.check(options)
             call = Call(options, context, self._clock(), self._allowed_languages(options))
             for begin in range(0, len(clips), options.batch_size):
                 batch = clips[begin : begin + options.batch_size]
@@ -184,6 +191,7 @@ class Transcriber:
 
         def run() -> list[Hypothesis]:
             clips = [Clip.of(each, 0, len(each.samples)) for each in utterances]
+            self.check(settings)
             languages = self._allowed_languages(settings)
             call = Call(settings, context, self._clock(), languages)
             return [
@@ -224,7 +232,7 @@ class Transcriber:
 
     def _allowed_languages(self, settings: ModelSettings) -> list[str]:
         """Return the codes of the languages that may be spoken; raise SettingError."""
-        return self._whisper.special_tokens.allowed_languages(
+        return self._special_tokens.allowed_languages(
             settings.language, settings.languages, self.settings.id
         )
 

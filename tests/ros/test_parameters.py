@@ -12,7 +12,7 @@ from rcl_interfaces.srv import (
     SetParametersAtomically,
 )
 from rclpy.parameter import Parameter
-from robot import goforward, MODEL, RATE, robot, wait_for
+from robot import goforward, MODEL, RATE, robot, ROOT, wait_for
 import soundfile
 
 
@@ -199,6 +199,97 @@ def test_the_model_cannot_change_while_it_is_loaded(recording):
         assert 'the model is being loaded' in client.set_parameter('model.id', 'other')
         assert client.set_parameter('model.id', str(MODEL)) == ''
         client.wait_state('ready')
+
+
+ONLY_ENGLISH = 'but {} knows only English: set model.id to a multilingual model'
+
+
+@pytest.fixture(scope='module')
+def multilingual(recording):
+    model = str(ROOT / 'models' / 'base')
+    with robot(model__id=model, model__warm_up=False, **recording) as (client, process):
+        client.wait_state('ready')
+        yield client, process
+
+
+def test_an_english_model_refuses_other_languages_at_once(recording):
+    with robot(autostart=False, **recording) as (client, process):
+        client.wait_state('unconfigured')
+        assert client.set_parameter('model.languages', ['en', 'de']) == ''  # nothing is loaded
+        assert not client.change_state(Transition.TRANSITION_CONFIGURE)
+        assert ONLY_ENGLISH.format(MODEL) in client.states[-1].detail
+        assert client.set_parameter('model.languages', ['en']) == ''
+        assert client.change_state(Transition.TRANSITION_CONFIGURE)
+        assert client.change_state(Transition.TRANSITION_ACTIVATE)
+        for wrong in (['de'], ['xx'], ['en', 'de'], ['en', 'a\x1b[31m\nb']):
+            answer = client.set_parameter('model.languages', wrong)
+            assert ONLY_ENGLISH.format(MODEL) in answer, wrong
+            assert '\n' not in answer and '\x1b' not in answer
+            assert client.get_parameter('model.languages').string_array_value == ['en']
+        for name, value in (
+            ('model.languages', ['en']),
+            ('model.languages', ['English']),
+            ('model.languages', []),
+            ('model.language', 'de'),  # English models ignore these two
+            ('model.task', 'translate'),
+        ):
+            assert client.set_parameter(name, value) == '', name
+        assert client.trigger('record').success
+        wait_for(lambda: client.transcripts, 5, 'the transcript')
+        assert client.transcripts[0].text == 'Go forward 10 meters.'
+        assert 'Traceback' not in process.log()
+
+
+def test_a_language_that_came_while_the_model_was_loading_is_told(recording):
+    with robot(**recording) as (client, _):
+        client.wait_state('loading')
+        assert client.set_parameter('model.languages', ['de']) == ''
+        client.wait_state('error')
+        assert ONLY_ENGLISH.format(MODEL) in client.states[-1].detail
+        assert client.set_parameter('model.languages', []) == ''
+        assert client.change_state(Transition.TRANSITION_CONFIGURE)
+
+
+def test_a_multilingual_model_refuses_what_it_does_not_know(multilingual):
+    client, _ = multilingual
+    for name, wrong, reason in (
+        ('model.language', 'xx', "model.language is 'xx', but must be one of: en, zh"),
+        ('model.language', 'd\x1be', "model.language is 'd\\x1be', but must be one of"),
+        ('model.languages', ['en', 'xx'], "model.languages has 'xx', but each must be one of"),
+    ):
+        assert reason in client.set_parameter(name, wrong)
+    assert client.set_parameter('model.language', 'german') == ''
+    assert "model.language is 'german', but model.l" in client.set_parameter(
+        'model.languages', ['en', 'fr']
+    )
+    assert client.set_parameter('model.language', '') == ''
+
+
+def test_parameters_that_are_set_together_are_judged_together(multilingual):
+    client, _ = multilingual
+
+    def together(**values):
+        parameters = [
+            Parameter(f'model.{n}', value=v).to_parameter_msg() for n, v in values.items()
+        ]
+        request = SetParametersAtomically.Request(parameters=parameters)
+        name = 'speech_recognizer/set_parameters_atomically'
+        return client.call(SetParametersAtomically, name, request).result.reason
+
+    assert together(language='de', languages=['de', 'en'], task='translate') == ''
+    assert 'add it there' in client.set_parameter('model.language', 'fr')
+    assert together(language='fr', languages=['fr']) == ''
+    assert 'add it there' in together(language='de', task='transcribe')
+    assert client.get_parameter('model.task').string_value == 'translate'
+    assert together(language='', languages=[], task='transcribe') == ''
+
+
+def test_a_goal_in_an_unknown_language_fails_before_the_person_speaks(multilingual):
+    client, _ = multilingual
+    before = len(client.states)
+    _, transcript = client.listen(language='klingon').result()
+    assert "model.language is 'klingon', but must be one of" in transcript.reason
+    assert [each.label for each in client.states[before:]] == []
 
 
 def test_a_model_from_the_hub_is_tried_again_and_said_once(recording, tmp_path):

@@ -61,3 +61,28 @@ def test_a_malformed_file_and_a_wrong_level_have_a_remedy(tmp_path):
 )
 def test_wrong_arguments(name, arguments):
     check(start(name, '--ros-args', *arguments), '', 1)
+
+
+@pytest.mark.parametrize('name', ['speech_recognizer', 'microphone'])
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        (('-p', 'use_sim_time:=maybe'), "use_sim_time is 'maybe', but must be true or false"),
+        (('-p', 'use_sim_time:=1'), 'use_sim_time is 1, but must be true or false'),
+        (('-r', '__ns:=/a/'), "the namespace is '/a/', but must be as \"/robot1\" or"),
+        (('-r', '__ns:=/a//b'), "the namespace is '/a//b', but must be as \"/robot1\" or"),
+        (('-r', '__ns:=/' + 250 * 'a'), "aaa', but must be as \"/robot1\" or"),
+        (('-r', '__ns:=/' + 230 * 'a'), "aaa', but must be as \"/robot1\" or"),
+        (('-r', '__node:=a/b'), "the name of the node is 'a/b', but must be letters, digits"),
+    ],
+)
+def test_what_is_wrong_is_named_with_what_would_be_right(name, arguments, sentence):
+    check(start(name, '--ros-args', *arguments), sentence, 1)
+
+
+@pytest.mark.parametrize('name', ['listen', 'health'])
+@pytest.mark.parametrize('namespace', ['/a/', '1a', '/' + 250 * 'a'])
+def test_a_tool_names_its_wrong_namespace(name, namespace):
+    run = start(name, '--namespace', namespace)
+    code = 2 if name == 'listen' else 1
+    check(run, f"{name}: ROS cannot start: the namespace is '{namespace}', but must be as", code)

@@ -51,6 +51,14 @@ def test_which_languages_are_allowed():
     assert english.allowed_languages('', ['English'], 'tiny.en') == []
 
 
+def test_a_task_that_the_model_has_no_token_for():
+    special = SpecialTokens(1, 2, 3, 4, {'en': 5}, {'transcribe': 6})
+    special.check_task('transcribe', 'base')
+    with pytest.raises(SettingError, match="model.task is 'translate', but base can only: trans"):
+        special.check_task('translate', 'base')
+    tokens_of().check_task('translate', 'tiny.en')  # English models ignore it
+
+
 @pytest.mark.parametrize(
     ('codes', 'language', 'languages', 'message'),
     [
