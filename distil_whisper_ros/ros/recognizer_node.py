@@ -16,6 +16,7 @@ from ..core.errors import (
     DeviceError,
     HubUnreachableError,
     InactiveError,
+    ModelError,
     RequestError,
     SettingError,
     SpeechError,
@@ -205,8 +206,16 @@ class SpeechRecognizer(ManagedNode):
 
     def _load(self, settings: Settings) -> ConfiguredParts:
         self._on_progress('loading PyTorch', 0.0)
-        from ..whisper.checkpoint import find_turn_model, is_here
-        from ..whisper.transcriber import Transcriber
+        try:
+            from ..whisper.checkpoint import find_turn_model, is_here
+            from ..whisper.transcriber import Transcriber
+        except Exception as error:  # a library that was imported in part fails in odd ways
+            cause = ' '.join(str(error).split())
+            raise ModelError(
+                f'PyTorch and transformers cannot be imported ({type(error).__name__}: {cause}): '
+                'end other programs if memory is full, or install them again; then restart the '
+                'node'
+            ) from error
 
         started = time.monotonic()
         # Nothing leaves the machine of somebody who has the model already, for turn detection

@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from robot import executable, isolation
+from robot import executable, isolation, robot
 
 FOLDER = {'HOME': '/proc/nobody', 'ROS_LOG_DIR': '/proc/nobody/log'}
 
@@ -86,3 +86,17 @@ def test_a_tool_names_its_wrong_namespace(name, namespace):
     run = start(name, '--namespace', namespace)
     code = 2 if name == 'listen' else 1
     check(run, f"{name}: ROS cannot start: the namespace is '{namespace}', but must be as", code)
+
+
+def test_a_broken_library_is_one_sentence(tmp_path):
+    (tmp_path / 'transformers').mkdir()
+    (tmp_path / 'transformers/__init__.py').write_text("raise ImportError('it is\\nbroken')\n")
+    path = os.pathsep.join((str(tmp_path), os.environ.get('PYTHONPATH', '')))
+    with robot(environment={'PYTHONPATH': path}) as (client, process):
+        client.wait_state('error')
+        detail = client.states[-1].detail
+        assert detail.startswith(
+            'PyTorch and transformers cannot be imported (ImportError: it is '
+        )
+        assert detail.endswith('then restart the node')
+        assert 'Traceback' not in process.log()
