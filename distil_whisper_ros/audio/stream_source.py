@@ -268,6 +268,8 @@ class StreamSource(BufferedSource):
     def problem(self) -> str:
         """The publisher's problem, or the network's, or the signal's, or ''."""
         problem = super().problem
+        if not problem and self._is_open and not self._working:
+            return self._silence()  # not reported before it lasts for GONE
         if not problem and self._clock() - self._lost_at < LOSS_SHOWN:
             return (
                 f'the network lost audio of {self._name} ({self.gaps} gaps, {self._lost:.2f} s so '
