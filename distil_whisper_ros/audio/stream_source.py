@@ -289,6 +289,8 @@ class StreamSource(BufferedSource):
     def problem(self) -> str:
         """The publisher's problem, or the network's, or the signal's, or ''."""
         problem = super().problem or self._other_senders()
+        if not problem and self._is_open and not self._working:
+            return self._silence()  # not reported before it lasts for GONE
         if not problem and self._clock() - self._lost_at < LOSS_SHOWN:
             return (
                 f'the network lost audio of {self._name} ({self.gaps} gaps, {self._lost:.2f} s so '
@@ -305,13 +307,14 @@ class StreamSource(BufferedSource):
         return problem
 
     def _other_senders(self) -> str:
-        counted = self._next is not None and self._next.first_sample is not None
+        before = self._next
+        uncounted = before is not None and before.first_sample is None
         if self._clock() - self._foreign_at < LOSS_SHOWN:
             return (
                 f'several publishers send audio on {self._name}, and only the first is heard: '
                 'stop the others, or give each a topic of its own (audio.topic)'
             )
-        if self.senders > 1 and not counted:
+        if self.senders > 1 and uncounted:
             return (
                 f'{self.senders} publishers send audio on {self._name}, which cannot be told '
                 'apart: stop the others, or give each a topic of its own (audio.topic)'

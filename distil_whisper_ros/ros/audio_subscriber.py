@@ -57,7 +57,7 @@ class AudioSubscriber(StreamSource):
         self._thread: Any = None
         self._subscription: Any = None
         self._subscribed: Any = None  # the type and reliability of the subscription
-        self._refused = ''
+        self._refused = ''  # why the type of the publisher cannot be used
         self._opening_or_closing = threading.RLock()
 
     def open(self) -> None:
@@ -123,6 +123,7 @@ class AudioSubscriber(StreamSource):
                 executor.shutdown(timeout_sec=PERIOD)
                 self._node.destroy_node()
             self._subscription = self._subscribed = None
+            self._refused = ''
             super().close()
 
     def _find(self) -> None:
@@ -133,7 +134,9 @@ class AudioSubscriber(StreamSource):
         self.check_publisher()
         publishers = self._node.get_publishers_info_by_topic(self._name)
         found = [(p.topic_type, p.qos_profile.reliability) for p in publishers]
-        self.senders = len(found)
+        self.senders = found.count(self._subscribed)
+        if not found:
+            self._refuse('')
         if not found or self._subscribed in found:
             return
         if self._subscription is not None:
@@ -145,12 +148,20 @@ class AudioSubscriber(StreamSource):
         try:
             message = message_class(kind)
         except SettingError as error:
-            if self._refused != kind:
-                self._refused = kind
-                self._owner.get_logger().error(printable(error))
+            self._refuse(str(error))
             return
+        self._refuse('')
         self._subscription = self._node.create_subscription(message, self._name, self._take, qos)
         self._subscribed = found[0]
+
+    def _refuse(self, reason: str) -> None:
+        """Remember and report why the type of the publisher cannot be used, or '' if it can."""
+        if reason != self._refused:
+            self._refused = reason
+            self.set_problem(self._silence())
+
+    def _silence(self) -> str:
+        return self._refused or super()._silence()
 
     def _take(self, message: Any) -> None:
         try:

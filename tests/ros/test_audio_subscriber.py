@@ -127,6 +127,44 @@ def test_our_own_message_out_of_its_limits(values, field):
     assert str(error.value).startswith(field)
 
 
+def test_a_topic_of_a_wrong_type_is_told_and_then_heard():
+    """The whole: nobody publishes, then another type, then audio."""
+    from distil_whisper_msgs.msg import Audio
+    from robot import robot, wait_for
+    from std_msgs.msg import String
+
+    from distil_whisper_ros.ros.audio_subscriber import QOS
+
+    nobody = 'nobody publishes audio on /audio2: start the executable "microphone"'
+    wrong = 'audio.topic has messages of std_msgs/msg/String, but must be distil_whisper_msgs'
+    with robot(audio__source='topic', audio__topic='audio2') as (client, process):
+        client.wait_state('lost')
+        other = client.node.create_publisher(String, 'audio2', 10)
+        wait_for(lambda: client.states[-1].detail.startswith(wrong), 20, 'the wrong type')
+        assert client.state == 'lost'
+        details = [each.detail for each in client.states if each.label == 'lost']
+        assert all(each.startswith((nobody, wrong)) for each in details), details
+        answer = client.trigger('record')
+        assert not answer.success and answer.message.startswith(wrong)
+        client.node.destroy_publisher(other)
+        wait_for(lambda: client.states[-1].detail.startswith(nobody), 20, 'nobody again')
+        publisher = client.node.create_publisher(Audio, 'audio2', QOS)
+        sent = 0
+
+        def ready():
+            nonlocal sent
+            message = Audio(sample_rate=16_000, channels=1, first_sample=sent)
+            message.data.extend([100] * 512)
+            publisher.publish(message)
+            sent += 512
+            time.sleep(0.03)
+            return client.state == 'ready'
+
+        wait_for(ready, 20, 'the state ready')
+        assert process.log().count(wrong) == 1
+        assert 'Traceback' not in process.log()
+
+
 def test_the_topic_is_heard_after_bad_messages_and_faults(monkeypatch):
     """A real publisher: rate 0 between good messages, and a callback that raises."""
     from distil_whisper_msgs.msg import Audio

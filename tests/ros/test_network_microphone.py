@@ -156,6 +156,17 @@ class TestStream:
         with pytest.raises(DeviceError, match='nobody publishes audio on /audio: start'):
             microphone.begin()
 
+    def test_it_is_lost_for_the_right_reason_from_the_first_moment(self, heard):
+        microphone, clock, told = heard
+        assert microphone.health().problem.startswith('nobody publishes audio on /audio: start')
+        assert not microphone.health().open
+        assert told == []  # a publisher may be about to be found
+        clock.now += GONE + 0.1
+        microphone.check_publisher()
+        assert told == [microphone.health().problem]
+        microphone.close()
+        assert microphone.health().problem == told[0]
+
     def test_any_format(self, heard):
         microphone, clock, _ = heard
         microphone.begin() if microphone._working else None

@@ -194,3 +194,12 @@ def test_a_loop_ends_before_the_decoder_is_full(transcriber, monkeypatch, graph)
     hypothesis = transcriber(Utterance.whole(np.tile(goforward(), 10)[: 28 * 16_000]), settings)
     assert hypothesis.truncated
     assert len(transcriber._whisper.tokenizer.encode(hypothesis.text)) < 160
+
+
+def test_settings_are_checked_while_the_model_rests():
+    resting = Transcriber(ModelSettings(id=str(MODEL), warm_up=False))
+    assert resting.rest()
+    resting.check(ModelSettings(language='de', languages=['English'], task='translate'))
+    with pytest.raises(SettingError, match='knows only English'):
+        resting.check(ModelSettings(languages=['de']))
+    assert resting.resting
