@@ -26,7 +26,7 @@ from .output import printable, standard_output, use_utf8
 from .progress import ProgressBar
 from .recording_files import named, recordings
 from .reference_texts import LAYOUTS, reference_texts
-from .text_files import write
+from .text_files import regular_file, write
 from .transcribe import is_spoken, read_utterance
 
 FULL = 30.0  # s
@@ -138,6 +138,14 @@ def plot(rows: Sequence[Row], best: Row, title: str, file: Path) -> None:
         raise FileError(f'{printable(file)} cannot be written: {error}') from error
 
 
+def check_target(file: Path) -> None:
+    """Raise a SettingError if a device, a pipe or a folder has the name of a file to write."""
+    try:
+        regular_file(file)
+    except OSError as error:
+        raise SettingError(f'{printable(file)} cannot be written: {error.strerror}') from error
+
+
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
@@ -213,8 +221,11 @@ class Run:
         """Measure each margin, print the table, and write the file and the plot."""
         options = self._options
         for file in (options.output, options.plot):
-            if file is not None and not file.absolute().parent.is_dir():
+            if file is None:
+                continue
+            if not file.absolute().parent.is_dir():
                 raise SettingError(f'there is no folder for {printable(file)}: make it first')
+            check_target(file)
         if options.plot is not None:
             plotter()
             if options.plot.suffix.lower() not in PICTURES:
