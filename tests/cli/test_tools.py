@@ -1,5 +1,6 @@
 """The command-line tools: in a terminal, in a pipe, with wrong arguments."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -217,12 +219,16 @@ class Terminal:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         self.screen = ''
 
     def press(self, key: str) -> None:
         os.write(self._master, key.encode())
+
+    def close(self) -> None:
+        os.close(self._master)
 
     def output(self) -> str:
         assert self.process.stdout is not None
@@ -268,7 +274,7 @@ class TestListen:
         assert terminal.read() == code
         assert 'canceled' in terminal.screen
 
-    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_a_signal_cancels(self, hearing, number):
         hearing.wait_state('ready')
         command = [str(executable('listen')), '--start-timeout', '60']
@@ -277,6 +283,27 @@ class TestListen:
         process.send_signal(number)
         out, error = process.communicate(timeout=30)
         assert (process.returncode, out, error) == (130, b'', b'listen: canceled\n')
+        hearing.wait_state('ready')
+
+    def test_a_terminal_that_is_closed_cancels(self, hearing):
+        hearing.wait_state('ready')
+        terminal = Terminal('listen', '--start-timeout', '60')
+        hearing.wait_state('waiting')
+        terminal.close()
+        assert terminal.process.wait(30) == 130
+        hearing.wait_state('ready')
+
+    def test_nohup_keeps_it(self, hearing):
+        hearing.wait_state('ready')
+        command = ['nohup', str(executable('listen')), '--start-timeout', '60']
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        hearing.wait_state('waiting')
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert (process.poll(), hearing.state) == (None, 'waiting')
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
         hearing.wait_state('ready')
 
     def test_a_key_stops(self, hearing, room):
