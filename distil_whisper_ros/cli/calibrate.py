@@ -22,7 +22,7 @@ from ..core.errors import FileError, SettingError, SpeechError
 from ..core.settings import ModelSettings
 from ..core.types import Utterance
 from ..speech.words import words
-from .output import printable, standard_output, use_utf8
+from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
 from .recording_files import named, recordings
 from .reference_texts import LAYOUTS, reference_texts
@@ -215,7 +215,7 @@ class Run:
     def tell(self, line: str) -> None:
         """Print a line on standard error."""
         self._progress.clear()
-        print(f'calibrate: {printable(line)}', file=sys.stderr, flush=True)
+        tell(f'calibrate: {printable(line)}')
 
     def calibrate(self) -> None:
         """Measure each margin, print the table, and write the file and the plot."""

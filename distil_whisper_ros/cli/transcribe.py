@@ -25,7 +25,7 @@ from ..core.types import Hypothesis, Utterance
 from ..speech.hallucination_filter import filtered, part_rejection, rejection
 from ..speech.voice_activity import VoiceActivity
 from .bags import comparison, is_bag
-from .output import printable, standard_output, use_utf8
+from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
 from .recording_files import as_file, named, recordings, Tell
 from .subtitles import cues, srt, vtt
@@ -263,7 +263,7 @@ class Run:
     def tell(self, line: str) -> None:
         """Print a line on standard error."""
         self._progress.clear()
-        print(f'transcribe: {printable(line)}', file=sys.stderr, flush=True)
+        tell(f'transcribe: {printable(line)}')
 
     def fail(self, line: str) -> None:
         """Print why a recording is not transcribed; the run goes on."""

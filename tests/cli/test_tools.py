@@ -33,6 +33,12 @@ def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
+def closed(stream: str, name: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a tool with a stream that the shell closed: '>&-' or '2>&-'."""
+    command = ['sh', '-c', f'exec "$@" {stream}', 'sh', str(executable(name)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
 def shared_memory() -> list[Path]:
     return list(Path('/dev/shm').iterdir())
 
@@ -146,6 +152,27 @@ class TestTranscribe:
         )
         os.close(writer)
         assert (done.returncode, done.stderr) == (141, '')
+
+    def test_a_closed_standard_error(self, folder):
+        """Its notices are lost, the text is not."""
+        arguments = ('--model', str(MODEL), str(folder / 'go.wav'), str(folder / 'silence.wav'))
+        done = closed('2>&-', 'transcribe', *arguments)
+        assert done.returncode == 0
+        assert 'go.wav: go forward 10 meters.\n' in done.stdout.lower()
+        assert 'no text' not in done.stdout
+
+    def test_a_full_standard_error(self, folder):
+        """As above; a pipe without a reader is as good as a full disk."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [str(executable('transcribe')), '--model', str(MODEL), '--quiet']
+        command += [str(folder / 'silence.wav'), str(folder / 'go.wav')]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=writer, text=True, timeout=120
+        )
+        os.close(writer)
+        assert done.returncode == 0
+        assert 'go.wav: go forward 10 meters.\n' in done.stdout.lower()
 
     def test_file_names_in_latin_1_and_raw_audio(self, folder):
         name = os.path.join(os.fsencode(folder), b'caf\xe9.wav')
@@ -375,6 +402,36 @@ class TestListen:
         assert done.returncode == 1
         assert 'max_duration is 9999.0, but must be from' in done.stderr
         assert run('listen', '--max-duration', 'long').returncode == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments'),
+    [
+        ('transcribe', ['--model', str(MODEL), 'no.wav']),
+        ('listen', []),
+        ('calibrate', ['--model', str(MODEL)]),
+        ('fetch_model', ['--check', '--turn-model', '', str(MODEL)]),
+        ('doctor', []),
+    ],
+)
+def test_a_closed_standard_output_is_one_line(name, arguments):
+    done = closed('>&-', name, *arguments)
+    assert done.returncode == 141
+    assert done.stderr == f'{name}: standard output cannot be written: Bad file descriptor\n'
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'code'),
+    [
+        ('transcribe', ['--model', str(MODEL), 'no.wav'], 1),
+        ('listen', ['--namespace', 'nobody'], 2),
+        ('calibrate', ['--model', str(MODEL), 'no.wav'], 1),
+        ('fetch_model', ['--check', '/no/such/model'], 1),
+    ],
+)
+def test_a_closed_standard_error_leaves_the_exit_code(name, arguments, code):
+    done = closed('2>&-', name, *arguments)
+    assert (done.returncode, done.stdout) == (code, '')
 
 
 @pytest.mark.parametrize(
