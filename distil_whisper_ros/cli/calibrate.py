@@ -22,6 +22,7 @@ from ..core.errors import FileError, SettingError, SpeechError
 from ..core.settings import ModelSettings
 from ..core.types import Utterance
 from ..speech.words import words
+from .arguments import utf8
 from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
 from .recording_files import named, recordings
@@ -162,7 +163,9 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--dtype', default='auto', help='as model.dtype (default: auto)')
-    parser.add_argument('--language', default='', help='as model.language (default: detect it)')
+    parser.add_argument(
+        '--language', type=utf8, default='', help='as model.language (default: detect it)'
+    )
     parser.add_argument(
         '--margins',
         type=margin,

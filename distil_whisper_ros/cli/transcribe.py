@@ -24,6 +24,7 @@ from ..core.settings import (
 from ..core.types import Hypothesis, Utterance
 from ..speech.hallucination_filter import filtered, part_rejection, rejection
 from ..speech.voice_activity import VoiceActivity
+from .arguments import utf8
 from .bags import comparison, is_bag
 from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
@@ -187,6 +188,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument(
         '--language',
+        type=utf8,
         action='append',
         default=[],
         help='language spoken, as "german"; given several times, the likeliest of them for each '
@@ -198,9 +200,10 @@ def arguments() -> argparse.ArgumentParser:
         default='transcribe',
         help='write the text as spoken, or translate it to English (default: transcribe)',
     )
-    parser.add_argument('--prompt', default='', help='text that guides spelling')
+    parser.add_argument('--prompt', type=utf8, default='', help='text that guides spelling')
     parser.add_argument(
         '--hotword',
+        type=utf8,
         action='append',
         default=[],
         help='a rare word that is likely to be spoken; can be given several times',
