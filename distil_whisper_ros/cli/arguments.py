@@ -1,8 +1,9 @@
 """Arguments of several tools, checked: namespaces, times, texts."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 import re
+from typing import NoReturn
 
 from ..core.printable import printable
 
@@ -10,6 +11,14 @@ NAMESPACE = re.compile(r'([A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*)?')
 LONGEST_NAMESPACE = 200  # characters: a name of ROS has 247, and the recognizer's services need 44
 LONGEST_TIME = 86_400.0  # s
 SHOWN = 60  # characters of a wrong argument
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors have no control characters of its arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print how the tool is used and what is wrong; exit with 2."""
+        super().error(printable(message))
 
 
 def namespace(text: str) -> str:

@@ -22,7 +22,7 @@ from ..core.errors import FileError, SettingError, SpeechError
 from ..core.settings import ModelSettings
 from ..core.types import Utterance
 from ..speech.words import words
-from .arguments import utf8
+from .arguments import Parser, utf8
 from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
 from .recording_files import named, recordings
@@ -149,7 +149,7 @@ def check_target(file: Path) -> None:
 
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='calibrate',
         description=__doc__,
         epilog=EXAMPLES,
@@ -273,7 +273,9 @@ class Run:
         best = choose(rows, least)
         total = sum(len(words(text)) for text in known)
         what = f'{len(utterances)} recordings, {total} words'
-        title = f'{options.model} on {transcriber.device} ({transcriber.precision}), {what}'
+        title = (
+            f'{printable(options.model)} on {transcriber.device} ({transcriber.precision}), {what}'
+        )
         self._progress.clear()
         print(title, table(rows, best), sep='\n')
         print(f'model.audio_context_margin: {best.margin:.1f}', flush=True)

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from ..core.errors import cannot_start, SpeechError
 from ..core.settings import MicrophoneSettings, ModelSettings
+from .arguments import Parser
 from .gpu_checks import arithmetic, condition, device_nodes, Finding
-from .output import standard_output, use_utf8
+from .output import printable, standard_output, use_utf8
 
 if TYPE_CHECKING:
     from .running_node import RunningNode
@@ -252,7 +253,7 @@ def examine(title: str, findings: Callable[[], Iterator[Finding]]) -> bool:
 
     On a terminal they are a table; elsewhere each finding and each remedy is a line.
     """
-    rows = (row for row in findings())
+    rows = ((good, printable(found), printable(remedy)) for good, found, remedy in findings())
     return _table(title, rows) if sys.stdout.isatty() else _lines(title, rows)
 
 
@@ -284,7 +285,7 @@ def _table(title: str, rows: Iterator[Finding]) -> bool:
 
 def main(arguments: list[str] | None = None) -> None:
     """Check everything; exit with 1 if there are problems."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='doctor',
         description=__doc__,
         epilog=EXAMPLES,

@@ -13,8 +13,8 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from ..core.errors import cannot_start
-from .arguments import namespace, seconds
-from .output import standard_output, use_utf8
+from .arguments import namespace, Parser, seconds
+from .output import printable, standard_output, use_utf8
 
 EXAMPLES = """\
 examples:
@@ -30,7 +30,7 @@ BAD = (RecognizerState.STATE_ERROR, RecognizerState.STATE_LOST)
 
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='health',
         description=__doc__,
         epilog=EXAMPLES,
@@ -82,7 +82,7 @@ def main(given: list[str] | None = None) -> None:
         )
     if sys.stdout is not None:  # the exit code is what a check reads
         with standard_output('health'):
-            print(f'{state.label} {state.detail}'.strip())
+            print(printable(f'{state.label} {state.detail}'.strip()))
     sys.exit(1 if state.state in BAD else 0)
 
 

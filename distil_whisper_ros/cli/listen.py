@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..core.errors import cannot_start
-from .arguments import namespace, seconds, utf8
+from .arguments import namespace, Parser, seconds, utf8
 from .output import discard_messages, standard_output, tell, use_utf8
 from .progress import is_interactive, terminal
 
@@ -48,7 +48,7 @@ def meter(level: float) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='listen',
         description=__doc__,
         epilog=EXAMPLES,

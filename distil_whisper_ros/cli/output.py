@@ -8,13 +8,23 @@ from pathlib import Path
 import sys
 from typing import Any
 
+from ..core.printable import printable as escape
+
 CLOSED_PIPE = 141  # the exit code of a program that SIGPIPE ended, in a shell
 STANDARD_ERROR = 2
 
 
 def printable(text: str | Path) -> str:
+    r"""Return a text or path for people, of any length.
+
+    Bytes that are not UTF-8 become U+FFFD, and control characters are written as `\n`, `\x1b`.
+    """
+    return escape(as_utf8(text), sys.maxsize)
+
+
+def as_utf8(text: str | Path) -> str:
     """Return a text or path in which bytes that are not UTF-8 are replaced by U+FFFD."""
-    return os.fsencode(str(text)).decode('utf-8', 'replace')
+    return str(text).encode('utf-8', 'surrogateescape').decode('utf-8', 'replace')
 
 
 def use_utf8() -> None:

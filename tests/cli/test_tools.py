@@ -24,6 +24,7 @@ from robot import executable, goforward, MODEL, RATE, robot, wait_for
 import soundfile
 from sounds import speech
 
+from distil_whisper_ros.cli.doctor import examine
 from distil_whisper_ros.cli.subtitles import clock, cues, srt, vtt
 from distil_whisper_ros.core.types import Hypothesis, Segment, Word
 
@@ -186,6 +187,19 @@ class TestTranscribe:
         assert done.stdout.decode().lower().endswith('caf\ufffd.wav: go forward 10 meters.\n')
         assert 'x.raw is not a recording that can be read' in done.stderr.decode()
         assert done.stderr.count(b'\n') == 1
+
+    def test_control_characters_of_names_are_escaped(self, folder, tmp_path):
+        name = 'a\x1b[31m\x07\n\x9b.wav'
+        os.link(folder / 'go.wav', tmp_path / name)
+        (tmp_path / f'not{name}').write_text('no recording')
+        shown = f'{tmp_path}/a\\x1b[31m\\x07\\n\\x9b.wav'
+        done = transcribe(str(tmp_path / name), str(tmp_path / f'not{name}'), str(tmp_path / name))
+        assert done.stdout.lower() == 2 * f'{shown}: go forward 10 meters.\n'
+        assert 'nota\\x1b[31m\\x07\\n\\x9b.wav is not a recording' in done.stderr
+        assert done.stderr.count('\n') == 1 and done.stderr.strip().isprintable()
+        done = transcribe('--format', 'json', str(tmp_path / name))
+        assert done.stdout.replace('\n', '').isprintable()
+        assert json.loads(done.stdout)['file'] == str(tmp_path / name)  # a program reads it
 
     def test_special_tokens_in_a_prompt(self, folder):
         done = transcribe('--prompt', '<|en|>', str(folder / 'go.wav'))
@@ -405,6 +419,16 @@ class TestListen:
 
 
 @pytest.mark.parametrize(
+    'name', ['listen', 'transcribe', 'doctor', 'fetch_model', 'health', 'calibrate']
+)
+def test_control_characters_of_wrong_arguments_are_escaped(name):
+    done = run(name, 'a', 'b', '--\x1b[31m\x07')
+    assert done.returncode == 2
+    assert done.stderr.replace('\n', '').isprintable()
+    assert r'--\x1b[31m\x07' in done.stderr
+
+
+@pytest.mark.parametrize(
     ('name', 'arguments'),
     [
         ('transcribe', ['--model', str(MODEL), 'no.wav']),
@@ -444,6 +468,21 @@ def test_help_has_examples(name):
     assert 'exit code' in done.stdout
     # The console script has a name that nothing else on PATH has.
     assert run(f'speech_{name}', '--help').stdout == done.stdout
+
+
+def test_control_characters_of_models_are_escaped(tmp_path):
+    model = tmp_path / 'm\x1b[31m'
+    model.symlink_to(MODEL)
+    done = run('fetch_model', '--check', '--turn-model', '', str(model))
+    assert done.returncode == 0
+    assert (
+        done.stdout.startswith(f'{tmp_path}/m\\x1b[31m is complete') and '\x1b' not in done.stdout
+    )
+
+
+def test_the_doctor_escapes_control_characters(capsys):
+    assert not examine('model', lambda: iter([(False, 'a\x1b[31m', 'fetch a\x1b[31m')]))
+    assert '\x1b' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('name', ['microphone', 'speech_microphone', 'speech_recognizer'])
