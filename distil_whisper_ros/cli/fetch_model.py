@@ -5,12 +5,12 @@ Smart Turn, for turn detection (9 MB), comes with it.
 
 import argparse
 from os.path import expanduser, isdir
-import sys
 
 from ..core.errors import SpeechError
 from ..core.settings import ModelSettings, UtteranceSettings
 from ..whisper.checkpoint import find_model, find_turn_model
-from .output import printable, standard_output, use_utf8
+from .arguments import Parser
+from .output import printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
 
 EXAMPLES = """\
@@ -30,7 +30,7 @@ exit code: 0 if the model is complete, 1 if it is not, 130 after Ctrl-C.
 def main(arguments: list[str] | None = None) -> None:
     """Download a model and check its files; exit with 1 and one line if that fails."""
     use_utf8()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='fetch_model',
         description=__doc__,
         epilog=EXAMPLES,
@@ -61,14 +61,14 @@ def main(arguments: list[str] | None = None) -> None:
                 given.model, given.revision, given.check, progress, newest=not given.check
             )
     except SpeechError as error:
-        print(f'fetch_model: {printable(str(error))}', file=sys.stderr)
+        tell(f'fetch_model: {printable(str(error))}')
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print('fetch_model: interrupted; the next run continues from here', file=sys.stderr)
+        tell('fetch_model: interrupted; the next run continues from here')
         raise SystemExit(130) from None
     size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     with standard_output('fetch_model'):
-        print(f'{given.model} is complete ({size / 1e6:.0f} MB): {printable(folder)}')
+        print(f'{printable(given.model)} is complete ({size / 1e6:.0f} MB): {printable(folder)}')
     if given.turn_model:
         # Who has the model in a folder may not want the hub to be asked.
         _fetch_turn_model(given.turn_model, given.check or isdir(expanduser(given.model)))
@@ -80,17 +80,17 @@ def _fetch_turn_model(name: str, check: bool) -> None:
         with ProgressBar(lines=True) as progress:
             path = find_turn_model(name, check, progress)
     except SpeechError as error:
-        print(
+        tell(
             f'fetch_model: no turn detection, utterances end after utterance.end_silence: '
-            f'{printable(str(error))}',
-            file=sys.stderr,
+            f'{printable(str(error))}'
         )
         return
     except KeyboardInterrupt:
-        print('fetch_model: interrupted; the next run continues from here', file=sys.stderr)
+        tell('fetch_model: interrupted; the next run continues from here')
         raise SystemExit(130) from None
     with standard_output('fetch_model'):
-        print(f'{name} is complete ({path.stat().st_size / 1e6:.0f} MB): {printable(path)}')
+        size = path.stat().st_size / 1e6
+        print(f'{printable(name)} is complete ({size:.0f} MB): {printable(path)}')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Let the recognizer listen once, show its progress, and print the text."""
 
 import argparse
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import os
 import select
 import signal
@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from ..core.errors import cannot_start
-from .output import standard_output, use_utf8
+from .arguments import namespace, Parser, seconds, utf8
+from .output import discard_messages, standard_output, tell, use_utf8
 from .progress import is_interactive, terminal
 
 EXAMPLES = """\
@@ -47,44 +48,52 @@ def meter(level: float) -> str:
 
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='listen',
         description=__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    seconds = {'type': float, 'default': 0.0, 'metavar': 'SECONDS'}
-    parser.add_argument('--start-timeout', **seconds, help='how long to wait for speech to start')
-    parser.add_argument('--end-silence', **seconds, help='pause that ends the utterance')
+    time_given = {'type': seconds(0.0), 'default': 0.0, 'metavar': 'SECONDS'}
+    parser.add_argument(
+        '--start-timeout', **time_given, help='how long to wait for speech to start'
+    )
+    parser.add_argument('--end-silence', **time_given, help='pause that ends the utterance')
     parser.add_argument(
         '--turn-detection',
         default='',
         choices=('', 'auto', 'smart_turn', 'silence'),
         help='how to tell that you are done',
     )
-    parser.add_argument('--max-pause', **seconds, help='longest pause within the utterance')
-    parser.add_argument('--max-duration', **seconds, help='maximum duration of the utterance')
-    parser.add_argument('--language', default='', help='language spoken, as "en" or "german"')
+    parser.add_argument('--max-pause', **time_given, help='longest pause within the utterance')
+    parser.add_argument('--max-duration', **time_given, help='maximum duration of the utterance')
+    parser.add_argument(
+        '--language', type=utf8, default='', help='language spoken, as "en" or "german"'
+    )
     parser.add_argument(
         '--task',
         default='',
         choices=('', 'transcribe', 'translate'),
         help='write the text as spoken, or translate it to English',
     )
-    parser.add_argument('--prompt', default='', help='text that guides spelling')
+    parser.add_argument('--prompt', type=utf8, default='', help='text that guides spelling')
     parser.add_argument(
         '--hotword',
+        type=utf8,
         action='append',
         default=[],
         help='a rare word that is likely to be spoken; can be given several times',
     )
     parser.add_argument(
         '--command',
+        type=utf8,
         action='append',
         default=[],
         help='print the command that was said instead of the text; can be given several times',
     )
-    parser.add_argument('--namespace', default='', help='namespace of the robot, as "robot1"')
+    parser.add_argument(
+        '--namespace', type=namespace, default='', help='namespace of the robot, as "robot1"'
+    )
     parser.add_argument('--quiet', action='store_true', help='print only the text')
     return parser
 
@@ -92,7 +101,7 @@ def arguments() -> argparse.ArgumentParser:
 @contextmanager
 def single_keys():
     """Read single keys from the terminal, if there is one; yield a function that returns one."""
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         yield lambda: ''
         return
     import termios
@@ -103,29 +112,40 @@ def single_keys():
 
     def key() -> str:
         ready, _, _ = select.select([descriptor], [], [], 0)
-        return os.read(descriptor, 1).decode(errors='ignore') if ready else ''
+        try:
+            return os.read(descriptor, 1).decode(errors='ignore') if ready else ''
+        except OSError:  # the terminal is closed; SIGHUP tells
+            return ''
 
     try:
         tty.setcbreak(descriptor, termios.TCSADRAIN)  # a key that was pressed before counts
         yield key
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # the terminal is closed
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+
+
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that cancel; not SIGHUP where nohup has it ignored."""
+    ending = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    return ending[: 2 if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else 3]
 
 
 @contextmanager
 def interrupts():
-    """Note Ctrl-C and SIGTERM, and end at a second one; yield the list of what is noted.
+    """Note Ctrl-C, SIGTERM and SIGHUP, and end at a second one; yield the list of what is noted.
 
-    An exception in the middle of rclpy could lose the reply that it takes.
+    An exception in the middle of rclpy could lose the reply that it takes. A terminal that is
+    closed may send SIGHUP twice, itself and by its shell.
     """
     noted: list[int] = []
 
     def note(number: int, _: object) -> None:
-        if noted:
+        if noted and number != signal.SIGHUP:
             raise KeyboardInterrupt
         noted.append(number)
 
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.signal(each, note) for each in ending_signals()}
     try:
         yield noted
     finally:
@@ -149,12 +169,23 @@ class Screen:
 
     def __enter__(self) -> 'Screen':
         if self._live is not None:
-            self._live.start()
+            with self._guarded():
+                self._live.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         if self._live is not None:
-            self._live.stop()
+            with self._guarded():
+                self._live.stop()
+
+    @contextmanager
+    def _guarded(self):
+        """Show nothing from now on if the terminal is closed."""
+        try:
+            yield
+        except OSError:
+            discard_messages()
+            self._live = None
 
     def show(self, state: str, level: float, text: str) -> None:
         """Show a state, a level in dBFS and a text, of which the end is visible."""
@@ -164,7 +195,8 @@ class Screen:
             line.append(f'{state:12} ', 'bold')
             line.append(meter(level), 'green')
             line.append(f' {text[-width:]}')
-            self._live.update(line, refresh=True)
+            with self._guarded():
+                self._live.update(line, refresh=True)
 
 
 def main(given: list[str] | None = None) -> None:
@@ -175,14 +207,15 @@ def main(given: list[str] | None = None) -> None:
         import rclpy
         from rclpy.signals import SignalHandlerOptions
     except ImportError:
-        print('listen: ROS 2 was not found: source its setup.bash', file=sys.stderr)
+        tell('listen: ROS 2 was not found: source its setup.bash')
         sys.exit(2)
     try:
         # Not rclpy's signal handlers: without its context, the goal cannot be canceled.
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+        for each in ending_signals():
+            signal.signal(each, signal.default_int_handler)  # as Ctrl-C
     except Exception as error:  # rclpy has several, without a common base
-        print(f'listen: {cannot_start(error)}', file=sys.stderr)
+        tell(f'listen: {cannot_start(error)}')
         sys.exit(2)
     try:
         with standard_output('listen'):
@@ -192,7 +225,7 @@ def main(given: list[str] | None = None) -> None:
     except SystemExit as error:  # standard output cannot be written
         code = error.code if isinstance(error.code, int) else 1
         if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)
+            tell(error.code)
     sys.exit(code)
 
 
@@ -230,10 +263,9 @@ def ask(executor: Any, node: Any, client: Any, options: argparse.Namespace) -> i
 
     if not client.wait_for_server(DISCOVERY_TIMEOUT):
         where = node.resolve_topic_name('speech/listen')
-        print(
+        tell(
             f'listen: there is no recognizer at {where}: start it (ros2 launch distil_whisper_ros '
-            'speech.launch.py), or name its --namespace',
-            file=sys.stderr,
+            'speech.launch.py), or name its --namespace'
         )
         return 2
     goal = Listen.Goal(
@@ -253,7 +285,7 @@ def ask(executor: Any, node: Any, client: Any, options: argparse.Namespace) -> i
         with Screen(options.quiet) as screen:
             answer = run_goal(executor, node, client, goal, screen)
     except ConnectionError as error:
-        print(f'listen: {error}', file=sys.stderr)
+        tell(f'listen: {error}')
         return 2
     return print_result(answer, options)
 
@@ -311,14 +343,14 @@ def print_result(answer: Any, options: argparse.Namespace) -> int:
 
     def print_detail(text: str) -> None:
         if not options.quiet:
-            print(text, file=sys.stderr)
+            tell(text)
 
     transcript = answer.result.transcript
     if answer.status == GoalStatus.STATUS_CANCELED:
-        print('listen: canceled', file=sys.stderr)
+        tell('listen: canceled')
         return 130
     if not transcript.accepted:
-        print(f'listen: {transcript.reason}', file=sys.stderr)
+        tell(f'listen: {transcript.reason}')
         return 1
     if options.command:
         print(transcript.command, flush=True)

@@ -5,6 +5,8 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from .output import tell
+
 PERCENT_STEP = 10  # percent from line to line where there is no terminal
 
 
@@ -59,7 +61,7 @@ class ProgressBar:
             percent = PERCENT_STEP * int(100 / PERCENT_STEP * share)
             line = f'{step.split(":")[0]} {percent}%'
             if line != self._last:
-                print(line, file=sys.stderr, flush=True)
+                tell(line)
                 self._last = line
 
     def clear(self) -> None:

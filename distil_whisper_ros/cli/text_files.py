@@ -4,6 +4,7 @@ from collections.abc import Iterable
 import errno
 import os
 from pathlib import Path
+import stat
 
 from ..core.errors import FileError, SettingError, SpeechError
 from .output import printable
@@ -49,19 +50,33 @@ def targets(paths: Iterable[Path], folder: Path, extension: str) -> list[Path]:
     return chosen
 
 
+def regular_file(file: Path) -> Path:
+    """Return the file that is written for `file`: itself, or the target of a link.
+
+    Raise an OSError if something else has that name: a device, a pipe or a folder.
+    """
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise OSError(errno.EEXIST, 'it is not a regular file')
+    except FileNotFoundError:
+        pass
+    return Path(os.path.realpath(file))
+
+
 def write(file: Path, text: str) -> None:
-    """Write a text as UTF-8, whole or not at all.
+    """Write a text as UTF-8, whole or not at all; of a link, the target is written.
 
     Raise a FileError if that fails, and an OutputError if later files could not be written either.
     """
-    part = file.with_name(f'.{file.name[:80]}-{os.getpid()}.part')
     try:
+        target = regular_file(file)
+        part = target.with_name(f'.{target.name[:80]}-{os.getpid()}.part')
         try:
             with open(part, 'x', encoding='utf-8') as output:
                 output.write(text)
                 output.flush()
                 os.fsync(output.fileno())  # tells of a full disk here, not later
-            os.replace(part, file)
+            os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:

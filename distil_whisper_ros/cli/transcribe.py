@@ -4,6 +4,7 @@ import argparse
 from dataclasses import asdict, replace
 import json
 from pathlib import Path
+import re
 import sys
 import time
 from typing import Any
@@ -24,10 +25,11 @@ from ..core.settings import (
 from ..core.types import Hypothesis, Utterance
 from ..speech.hallucination_filter import filtered, part_rejection, rejection
 from ..speech.voice_activity import VoiceActivity
+from .arguments import Parser, utf8
 from .bags import comparison, is_bag
-from .output import printable, standard_output, use_utf8
+from .output import as_utf8, printable, standard_output, tell, use_utf8
 from .progress import ProgressBar
-from .recording_files import as_file, named, recordings, Tell
+from .recording_files import as_file, named, recordings, STANDARD_INPUT, Tell
 from .subtitles import cues, srt, vtt
 from .text_files import check_folder, OutputError, targets, write
 
@@ -51,6 +53,7 @@ exit code: 0 if every recording was transcribed, 1 if one failed, 2 for wrong ar
 Ctrl-C.
 """
 EXTENSIONS = {'text': '.txt', 'json': '.json', 'srt': '.srt', 'vtt': '.vtt'}
+LATE_CONTROLS = re.compile('[\x7f-\x9f]')  # control characters that JSON leaves
 PROGRESS_FRAMES = 500  # frames between two updates of the progress bar
 
 
@@ -144,7 +147,7 @@ def formatted(
             for segment, why in zip(hypothesis.segments, reasons)
         ]
         content = {
-            'file': named(path),
+            'file': 'standard input' if path == STANDARD_INPUT else as_utf8(path),
             'duration': round(utterance.duration, 3),
             'language': hypothesis.language,
             'text': hypothesis.text,
@@ -152,7 +155,8 @@ def formatted(
             'segments': segments,
             'processing_time': round(hypothesis.processing_time, 3),
         }
-        return json.dumps(content, indent=2, ensure_ascii=False) + '\n'
+        text = json.dumps(content, indent=2, ensure_ascii=False) + '\n'
+        return LATE_CONTROLS.sub(lambda found: f'\\u{ord(found[0]):04x}', text)
     hypothesis = marked(hypothesis, reasons)
     if form == 'srt':
         return srt(cues(hypothesis))
@@ -164,7 +168,7 @@ def formatted(
 def arguments() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     defaults = ModelSettings()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog='transcribe',
         description=__doc__,
         epilog=EXAMPLES,
@@ -187,6 +191,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
     parser.add_argument(
         '--language',
+        type=utf8,
         action='append',
         default=[],
         help='language spoken, as "german"; given several times, the likeliest of them for each '
@@ -198,9 +203,10 @@ def arguments() -> argparse.ArgumentParser:
         default='transcribe',
         help='write the text as spoken, or translate it to English (default: transcribe)',
     )
-    parser.add_argument('--prompt', default='', help='text that guides spelling')
+    parser.add_argument('--prompt', type=utf8, default='', help='text that guides spelling')
     parser.add_argument(
         '--hotword',
+        type=utf8,
         action='append',
         default=[],
         help='a rare word that is likely to be spoken; can be given several times',
@@ -263,7 +269,7 @@ class Run:
     def tell(self, line: str) -> None:
         """Print a line on standard error."""
         self._progress.clear()
-        print(f'transcribe: {printable(line)}', file=sys.stderr, flush=True)
+        tell(f'transcribe: {printable(line)}')
 
     def fail(self, line: str) -> None:
         """Print why a recording is not transcribed; the run goes on."""

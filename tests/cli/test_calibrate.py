@@ -1,5 +1,6 @@
 """`speech_calibrate`: the choice of a margin by data, and the tool with the small Whisper."""
 
+import os
 import subprocess
 import sys
 
@@ -80,6 +81,20 @@ def test_a_plot_needs_the_name_of_a_picture(tmp_path, monkeypatch, capsys, name)
         calibration.main(['--plot', str(tmp_path / name)])
     assert ended.value.code == 2
     assert f'{name}, but must be named as .png, .svg or .pdf' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('option', ['--output', '--plot'])
+def test_a_pipe_is_refused_before_anything_is_measured(tmp_path, monkeypatch, capsys, option):
+    pytest.importorskip('matplotlib')
+    pipe = tmp_path / 'pipe.png'
+    os.mkfifo(pipe)
+    monkeypatch.setattr(calibration.Run, '_clips', None)
+    with pytest.raises(SystemExit) as ended:
+        calibration.main([option, str(pipe)])
+    assert ended.value.code == 2
+    expected = f'calibrate: {pipe} cannot be written: it is not a regular file\n'
+    assert capsys.readouterr().err == expected
+    assert pipe.is_fifo()
 
 
 def calibrate(*arguments: str) -> subprocess.CompletedProcess:

@@ -1,5 +1,6 @@
 """The command-line tools: in a terminal, in a pipe, with wrong arguments."""
 
+import fcntl
 import json
 import os
 from pathlib import Path
@@ -9,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -22,12 +24,19 @@ from robot import executable, goforward, MODEL, RATE, robot, wait_for
 import soundfile
 from sounds import speech
 
+from distil_whisper_ros.cli.doctor import examine
 from distil_whisper_ros.cli.subtitles import clock, cues, srt, vtt
 from distil_whisper_ros.core.types import Hypothesis, Segment, Word
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess:
     command = [str(executable(name)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def closed(stream: str, name: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run a tool with a stream that the shell closed: '>&-' or '2>&-'."""
+    command = ['sh', '-c', f'exec "$@" {stream}', 'sh', str(executable(name)), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
@@ -145,6 +154,27 @@ class TestTranscribe:
         os.close(writer)
         assert (done.returncode, done.stderr) == (141, '')
 
+    def test_a_closed_standard_error(self, folder):
+        """Its notices are lost, the text is not."""
+        arguments = ('--model', str(MODEL), str(folder / 'go.wav'), str(folder / 'silence.wav'))
+        done = closed('2>&-', 'transcribe', *arguments)
+        assert done.returncode == 0
+        assert 'go.wav: go forward 10 meters.\n' in done.stdout.lower()
+        assert 'no text' not in done.stdout
+
+    def test_a_full_standard_error(self, folder):
+        """As above; a pipe without a reader is as good as a full disk."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [str(executable('transcribe')), '--model', str(MODEL), '--quiet']
+        command += [str(folder / 'silence.wav'), str(folder / 'go.wav')]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=writer, text=True, timeout=120
+        )
+        os.close(writer)
+        assert done.returncode == 0
+        assert 'go.wav: go forward 10 meters.\n' in done.stdout.lower()
+
     def test_file_names_in_latin_1_and_raw_audio(self, folder):
         name = os.path.join(os.fsencode(folder), b'caf\xe9.wav')
         os.link(folder / 'go.wav', name)
@@ -157,6 +187,19 @@ class TestTranscribe:
         assert done.stdout.decode().lower().endswith('caf\ufffd.wav: go forward 10 meters.\n')
         assert 'x.raw is not a recording that can be read' in done.stderr.decode()
         assert done.stderr.count(b'\n') == 1
+
+    def test_control_characters_of_names_are_escaped(self, folder, tmp_path):
+        name = 'a\x1b[31m\x07\n\x9b.wav'
+        os.link(folder / 'go.wav', tmp_path / name)
+        (tmp_path / f'not{name}').write_text('no recording')
+        shown = f'{tmp_path}/a\\x1b[31m\\x07\\n\\x9b.wav'
+        done = transcribe(str(tmp_path / name), str(tmp_path / f'not{name}'), str(tmp_path / name))
+        assert done.stdout.lower() == 2 * f'{shown}: go forward 10 meters.\n'
+        assert 'nota\\x1b[31m\\x07\\n\\x9b.wav is not a recording' in done.stderr
+        assert done.stderr.count('\n') == 1 and done.stderr.strip().isprintable()
+        done = transcribe('--format', 'json', str(tmp_path / name))
+        assert done.stdout.replace('\n', '').isprintable()
+        assert json.loads(done.stdout)['file'] == str(tmp_path / name)  # a program reads it
 
     def test_special_tokens_in_a_prompt(self, folder):
         done = transcribe('--prompt', '<|en|>', str(folder / 'go.wav'))
@@ -217,12 +260,16 @@ class Terminal:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
         self.screen = ''
 
     def press(self, key: str) -> None:
         os.write(self._master, key.encode())
+
+    def close(self) -> None:
+        os.close(self._master)
 
     def output(self) -> str:
         assert self.process.stdout is not None
@@ -268,7 +315,7 @@ class TestListen:
         assert terminal.read() == code
         assert 'canceled' in terminal.screen
 
-    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+    @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_a_signal_cancels(self, hearing, number):
         hearing.wait_state('ready')
         command = [str(executable('listen')), '--start-timeout', '60']
@@ -277,6 +324,27 @@ class TestListen:
         process.send_signal(number)
         out, error = process.communicate(timeout=30)
         assert (process.returncode, out, error) == (130, b'', b'listen: canceled\n')
+        hearing.wait_state('ready')
+
+    def test_a_terminal_that_is_closed_cancels(self, hearing):
+        hearing.wait_state('ready')
+        terminal = Terminal('listen', '--start-timeout', '60')
+        hearing.wait_state('waiting')
+        terminal.close()
+        assert terminal.process.wait(30) == 130
+        hearing.wait_state('ready')
+
+    def test_nohup_keeps_it(self, hearing):
+        hearing.wait_state('ready')
+        command = ['nohup', str(executable('listen')), '--start-timeout', '60']
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        hearing.wait_state('waiting')
+        process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert (process.poll(), hearing.state) == (None, 'waiting')
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
         hearing.wait_state('ready')
 
     def test_a_key_stops(self, hearing, room):
@@ -353,6 +421,46 @@ class TestListen:
 @pytest.mark.parametrize(
     'name', ['listen', 'transcribe', 'doctor', 'fetch_model', 'health', 'calibrate']
 )
+def test_control_characters_of_wrong_arguments_are_escaped(name):
+    done = run(name, 'a', 'b', '--\x1b[31m\x07')
+    assert done.returncode == 2
+    assert done.stderr.replace('\n', '').isprintable()
+    assert r'--\x1b[31m\x07' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments'),
+    [
+        ('transcribe', ['--model', str(MODEL), 'no.wav']),
+        ('listen', []),
+        ('calibrate', ['--model', str(MODEL)]),
+        ('fetch_model', ['--check', '--turn-model', '', str(MODEL)]),
+        ('doctor', []),
+    ],
+)
+def test_a_closed_standard_output_is_one_line(name, arguments):
+    done = closed('>&-', name, *arguments)
+    assert done.returncode == 141
+    assert done.stderr == f'{name}: standard output cannot be written: Bad file descriptor\n'
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'code'),
+    [
+        ('transcribe', ['--model', str(MODEL), 'no.wav'], 1),
+        ('listen', ['--namespace', 'nobody'], 2),
+        ('calibrate', ['--model', str(MODEL), 'no.wav'], 1),
+        ('fetch_model', ['--check', '/no/such/model'], 1),
+    ],
+)
+def test_a_closed_standard_error_leaves_the_exit_code(name, arguments, code):
+    done = closed('2>&-', name, *arguments)
+    assert (done.returncode, done.stdout) == (code, '')
+
+
+@pytest.mark.parametrize(
+    'name', ['listen', 'transcribe', 'doctor', 'fetch_model', 'health', 'calibrate']
+)
 def test_help_has_examples(name):
     done = run(name, '--help')
     assert done.returncode == 0
@@ -360,6 +468,21 @@ def test_help_has_examples(name):
     assert 'exit code' in done.stdout
     # The console script has a name that nothing else on PATH has.
     assert run(f'speech_{name}', '--help').stdout == done.stdout
+
+
+def test_control_characters_of_models_are_escaped(tmp_path):
+    model = tmp_path / 'm\x1b[31m'
+    model.symlink_to(MODEL)
+    done = run('fetch_model', '--check', '--turn-model', '', str(model))
+    assert done.returncode == 0
+    assert (
+        done.stdout.startswith(f'{tmp_path}/m\\x1b[31m is complete') and '\x1b' not in done.stdout
+    )
+
+
+def test_the_doctor_escapes_control_characters(capsys):
+    assert not examine('model', lambda: iter([(False, 'a\x1b[31m', 'fetch a\x1b[31m')]))
+    assert '\x1b' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('name', ['microphone', 'speech_microphone', 'speech_recognizer'])
