@@ -56,7 +56,10 @@ def regular_file(file: Path) -> Path:
     Raise an OSError if something else has that name: a device, a pipe or a folder.
     """
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        mode = file.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
             raise OSError(errno.EEXIST, 'it is not a regular file')
     except FileNotFoundError:
         pass
