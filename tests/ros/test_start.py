@@ -80,14 +80,6 @@ def test_what_is_wrong_is_named_with_what_would_be_right(name, arguments, senten
     check(start(name, '--ros-args', *arguments), sentence, 1)
 
 
-@pytest.mark.parametrize('name', ['listen', 'health'])
-@pytest.mark.parametrize('namespace', ['/a/', '1a', '/' + 250 * 'a'])
-def test_a_tool_names_its_wrong_namespace(name, namespace):
-    run = start(name, '--namespace', namespace)
-    code = 2 if name == 'listen' else 1
-    check(run, f"{name}: ROS cannot start: the namespace is '{namespace}', but must be as", code)
-
-
 def test_a_broken_library_is_one_sentence(tmp_path):
     (tmp_path / 'transformers').mkdir()
     (tmp_path / 'transformers/__init__.py').write_text("raise ImportError('it is\\nbroken')\n")
