@@ -10,8 +10,9 @@ def test_utterances_leave_nothing_behind():
 
 
 def test_utterances_from_the_microphone_leave_nothing_behind():
-    result = soak(utterances=60, source='microphone', speed=4.0)  # a busy machine hears it too
-    assert result.problems(settled=30) == []
+    # A busy machine needs more utterances until the allocator and the caches are full.
+    result = soak(utterances=80, source='microphone', speed=5.0)
+    assert result.problems(settled=50) == []
 
 
 def test_reloading_leaves_no_memory_behind():
