@@ -21,6 +21,7 @@ FULL_CONTEXT = 30 * 16_000  # samples
 
 ENGINES = {
     'ours': 'distil_whisper_ros',
+    'ours-doubt': 'distil_whisper_ros, beam search in doubt',
     'ours-full': 'distil_whisper_ros, all 30 s encoded',
     'ours-float32': 'distil_whisper_ros, all 30 s, float32',
     'card': "the model card's pipeline as written",
@@ -33,7 +34,7 @@ ENGINES = {
 }
 
 
-def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
+def ours(model: str, dtype: str = 'auto', margin: float = -1.0, beam_width: int = 1):
     from distil_whisper_ros.audio.framing import Framer
     from distil_whisper_ros.core.settings import HallucinationFilterSettings, ModelSettings
     from distil_whisper_ros.speech.hallucination_filter import rejection
@@ -43,7 +44,13 @@ def ours(model: str, dtype: str = 'auto', margin: float = -1.0):
     from distil_whisper_ros.core.types import Utterance
 
     transcriber = Transcriber(
-        ModelSettings(id=model, dtype=dtype, audio_context_margin=margin, warm_up=False)
+        ModelSettings(
+            id=model,
+            dtype=dtype,
+            audio_context_margin=margin,
+            beam_width=beam_width,
+            warm_up=False,
+        )
     )
     transcriber.times_stages = True
 
@@ -121,6 +128,7 @@ def main() -> None:
     began = time.perf_counter()
     run = {
         'ours': lambda: ours(model),
+        'ours-doubt': lambda: ours(model, beam_width=0),
         'ours-full': lambda: ours(model, margin=30.0),
         'ours-float32': lambda: ours(model, 'float32', 30.0),
         'card': lambda: card(model),

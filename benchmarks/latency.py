@@ -5,10 +5,10 @@
 Part 1, real time: the node in its own process hears people and espeak-ng through the virtual
 microphone; the time from the last sample of speech to the text's arrival on /speech/text.
 Part 2, the same audio and weights, 156 utterances from 1 s to 28 s, clean and in noise: ours as it
-is by default on a CPU, ours with all 30 s encoded, in int8 and in float32, the model card's
-pipeline as written, faster-whisper in int8 and float32 and with a beam of 5, and whisper.cpp where
-pywhispercpp is installed. Each has a process of its own; they work in turns of 12 utterances, so
-that a machine that becomes slower does so for all.
+is by default on a CPU, with a beam search in doubt, and with all 30 s encoded, in int8 and in
+float32; the model card's pipeline as written; faster-whisper in int8 and float32 and with a beam
+of 5; and whisper.cpp where pywhispercpp is installed. Each has a process of its own; they work in
+turns of 12 utterances, so that a machine that becomes slower does so for all.
 Results: tables of ratios, and benchmarks/results/latency.json and latency.png.
 """
 
