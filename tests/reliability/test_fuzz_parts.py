@@ -1,4 +1,4 @@
-"""Random input to the parts that take what strangers send: resampler, endpointer, texts, levels.
+"""Random input to the parts that take what strangers send: audio, endpointer, texts, levels.
 
 The short form tries 1,000 cases of each; `make fuzz` (RELIABILITY=full) 20,000. A case is made
 from FUZZ_SEED and its number, which the message of a failure has.
@@ -7,16 +7,19 @@ from FUZZ_SEED and its number, which the message of a failure has.
 import os
 import random
 
+from distil_whisper_msgs.msg import Audio
 import numpy as np
 import pytest
 
 from distil_whisper_ros.audio.framing import Framer
 from distil_whisper_ros.audio.resampling import Resampler
+from distil_whisper_ros.audio.stream_source import Block, SILENT, StreamSource
 from distil_whisper_ros.core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 from distil_whisper_ros.core.command_grammar import wordings
-from distil_whisper_ros.core.errors import SettingError
-from distil_whisper_ros.core.settings import CommandSettings, UtteranceSettings
+from distil_whisper_ros.core.errors import FormatError, SettingError
+from distil_whisper_ros.core.settings import CommandSettings, settings_from, UtteranceSettings
 from distil_whisper_ros.core.types import Ending, Hypothesis, Segment, Utterance
+from distil_whisper_ros.ros.audio_subscriber import block
 from distil_whisper_ros.ros.log import printable
 from distil_whisper_ros.speech.command_matcher import match, plain
 from distil_whisper_ros.speech.endpointer import DELAY, Endpointer, ONSET_AGE
@@ -71,6 +74,59 @@ def test_resampling_and_framing_lose_no_time():
         frames += sum(1 for _ in framer.flush())
         expected = total / rate * SAMPLE_RATE / FRAME_LENGTH
         assert expected - 0.1 <= frames <= expected + 1.1, (number, frames, expected)
+
+
+def audio_message(chance: random.Random) -> Audio:
+    """Return a message of a stranger, or of a sender with a fault."""
+    channels = chance.choice((0, 1, 1, 1, 2, 8, 64, 65, 2**32 - 1))
+    message = Audio(
+        sample_rate=chance.choice((0, 1, 7_999, *RATES, 384_001, 2**32 - 1)), channels=channels
+    )
+    message.first_sample = chance.choice((0, chance.randrange(2**20), 2**63, 2**64 - 1))
+    message.header.stamp.sec = chance.choice((-(2**31), -1, 0, 1, 1_700_000_000, 2**31 - 1))
+    message.header.stamp.nanosec = chance.choice((0, 5, 10**9, 2**32 - 1))
+    message.header.frame_id = text(chance).encode(errors='ignore').decode()
+    for field, sizes in (
+        (message.data, (0, 1, 3, 128, 512, 4_000, 200_000)),
+        (message.earlier, (0, 0, 1, 512, 9_000)),
+    ):
+        field.extend([chance.choice((0, 1, -32_768, 32_767))] * chance.choice(sizes))
+    return message
+
+
+@pytest.mark.timeout(900)
+def test_audio_messages_leave_a_source_that_hears():
+    """One source takes them all; in between, a good sender must be heard after SILENT."""
+    now, settings = 1_000.0, settings_from({})
+    source = StreamSource('/audio', 0.5, clock=lambda: now)
+    source.open()
+    taken = 0
+    for number, chance in enumerate(chances()):
+        now += chance.choice((0.0, 0.001, 0.03, 0.6, 3.0))
+        try:
+            source.push(block(audio_message(chance), settings))
+            taken += 1
+        except FormatError as error:
+            assert '\n' not in str(error), number
+        if chance.random() < 0.02:
+            now += SILENT + 0.1
+            first = chance.randrange(2**20)
+            good = np.full((FRAME_LENGTH, 1), 0.25, np.float32)
+            source.push(Block(good, SAMPLE_RATE, now, first))
+            source.begin()
+            for index in range(1, 12):
+                now += FRAME_DURATION
+                source.push(Block(good, SAMPLE_RATE, now, first + index * FRAME_LENGTH))
+            heard = []
+            while source._frames:
+                frame = source.read()
+                assert frame is not None and np.isfinite(frame.samples).all(), number
+                heard.append(frame)
+            source.end()
+            assert len(heard) >= 8, (number, len(heard))
+            assert heard[-1].samples == pytest.approx(0.25, abs=0.01), number
+            assert isinstance(source.health().problem, str), number
+    assert taken > CASES / 20
 
 
 @pytest.mark.timeout(900)
