@@ -263,18 +263,20 @@ def plot(rows: list[dict]) -> None:
     mpl.use('Agg')
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.5))
+    figure, axes = plt.subplots(figsize=(8, 5))
     for kind in dict.fromkeys(row['kind'] for row in rows):
         chosen = [row for row in rows if row['kind'] == kind]
         x, y = [row['mean'] for row in chosen], [100 * row['cut'] for row in chosen]
         axes.plot(x, y, 'o-', label=kind)
-        for row, place in zip(chosen, zip(x, y)):
-            axes.annotate(row['setting'], place, (4, 4), textcoords='offset points', fontsize=6)
+        # Those of "both" are close together, so they stand below the points, one under the other.
+        for number, (row, place) in enumerate(zip(chosen, zip(x, y))):
+            offset = (5, 5) if kind != 'both' else (-8, -14 - 11 * (number % 2))
+            axes.annotate(row['setting'], place, offset, textcoords='offset points', fontsize=8)
     axes.set(
         xlabel='from the end of a sentence to the end of the utterance (s, mean)',
         ylabel='pauses inside a sentence that cut it (%)',
         xlim=(0, None),
-        ylim=(0, 100),
+        ylim=(0, 105),
     )
     axes.legend()
     figure.tight_layout()

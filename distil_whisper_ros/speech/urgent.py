@@ -22,7 +22,8 @@ from .attention import name_end
 from .command_matcher import plain, urgent_words
 from .endpointer import Endpointer
 from .hallucination_filter import filtered
-from .own_voice import keys, OwnVoice
+from .own_voice import OwnVoice
+from .own_words import keys
 from .utterance_buffer import UtteranceBuffer
 
 PAUSE = 3  # frames of a pause, 0.1 s, at which a draft is made: the end of a word, or a closed "p"

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 from scripted import build, Notes, Stream, until, with_settings
 
@@ -14,7 +15,8 @@ from distil_whisper_ros.core.types import (
     Utterance,
     Word,
 )
-from distil_whisper_ros.speech.own_voice import keys, OwnVoice, without_robot
+from distil_whisper_ros.speech.own_voice import OwnVoice, persons_part
+from distil_whisper_ros.speech.own_words import Heard, keys, shares
 from distil_whisper_ros.speech.self_speech import SelfSpeechGate
 
 DRIVING = 'I am driving to the kitchen now.'
@@ -22,6 +24,10 @@ STORY = (
     'The museum was built in eighteen ninety by a merchant who loved clocks. He bought them in '
     'every town he visited, and none of them shows the right time.'
 )
+
+
+def without_robot(*arguments):
+    return persons_part(*arguments).hypothesis
 
 
 def text(heard, **more):
@@ -104,6 +110,54 @@ def test_words_that_the_model_hardly_knows_are_the_robots():
     for confidence, rest in ((0.9, 'Go forward ten meters'), (0.3, '')):
         words = tuple(Word(each, 0.0, 0.1, confidence) for each in heard.split())
         assert without_robot(text(heard, words=words), keys(STORY)).text == rest
+
+
+PARCELS = 'I have found three open parcels in the hall. One of them is addressed to you.'
+MISHEARD = 'I have found three open parcels in the hall, on them in the rest to you'
+
+
+@pytest.mark.parametrize(('person', 'rest'), [(3.0, ''), (12.0, 'On them in the rest')])
+def test_words_that_are_no_louder_than_the_robots_are_its_own(person, rest):
+    words = keys(MISHEARD)  # "on them in the rest" is "one of them is addressed"
+    persons = range(words.index('on'), words.index('rest') + 1)
+    levels = [-50.0 + person * (place in persons) for place in range(len(words))]
+    found = shares(Heard(words, [0.9] * len(words), levels), keys(PARCELS))
+    assert found.echo == -50.0
+    assert [words[place] for place in found.persons] == keys(rest)
+
+
+def test_a_soft_word_at_the_edge_of_louder_ones_is_the_robots():
+    words = keys(f'{DRIVING} will go forward ten meters')
+    levels = [-50.0] * 8 + [-20.0, -28.0, -20.0, -20.0]
+    found = shares(Heard(words, [0.9] * len(words), levels), keys(DRIVING))
+    assert [words[place] for place in found.persons] == ['go', 'forward', 'ten', 'meters']
+
+
+@pytest.mark.parametrize(
+    ('louder', 'confidence', 'rest'),
+    [(0.0, 0.5, ''), (20.0, 0.5, 'This is all.'), (0.0, 0.9, 'This is all.')],
+)
+def test_the_robots_level_is_remembered_for_a_text_with_none_of_its_words(
+    louder, confidence, rest
+):
+    now = [100.0]
+    voice = OwnVoice(clock=lambda: now[0])
+    voice.add(f'{PARCELS} {STORY}')
+
+    def hear(words, gain, confidence):
+        said = words.split()
+        timed = tuple(
+            Word(each, 0.3 * n, 0.3 * n + 0.3, confidence) for n, each in enumerate(said)
+        )
+        noise = np.random.default_rng(0).normal(0, gain, round(0.3 * len(said) * 16000))
+        utterance = Utterance(
+            noise.astype(np.float32), now[0], Ending.SILENCE, (), now[0], now[0] + 0.3 * len(said)
+        )
+        now[0] += 3.0
+        return voice.without(utterance, text(words, words=timed)).text
+
+    assert hear(PARCELS, 0.003, 0.9) == ''
+    assert hear('This is all.', 0.003 * 10 ** (louder / 20), confidence) == rest
 
 
 def test_words_and_segments_fit_the_text():

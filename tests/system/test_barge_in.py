@@ -77,14 +77,8 @@ def test_a_person_is_heard_beside_it(client, room):
         time.sleep(2.0)
         room.say(goforward(), wait=False)
     wait_for(lambda: client.texts, 20, 'the text')
-    first, *others = [plain(each) for each in client.texts]
-    assert first.endswith('go forward ten meters')
-    assert not {'museum', 'merchant', 'clocks'} & {*' '.join([first, *others]).split()}
+    assert [plain(each) for each in client.texts] == ['go forward ten meters']
     assert client.partials == []
-    # In 5 of 15 runs on a busy machine tiny.en wrote some of the robot's words as others
-    # ("on the stairs"), which counted as the person's: see the guide.
-    if os.environ.get('RELIABILITY') == 'full':
-        assert [first, *others] == ['go forward ten meters']
 
 
 @pytest.mark.skipif(
