@@ -61,7 +61,7 @@ def device_nodes(
     nodes = [
         path
         for path in nodes
-        if not (path.is_dir() or any(each in path.name for each in NOT_NEEDED))
+        if path.exists() and not (path.is_dir() or any(each in path.name for each in NOT_NEEDED))
     ]
     closed = [path for path in nodes if not allowed(path)]
     if closed:

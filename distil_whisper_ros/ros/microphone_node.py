@@ -32,7 +32,7 @@ class MicrophoneNode(Node):
         self._own_parameters = Parameters(self, lambda kind: '', 'nothing is published')
         self._closing = threading.Event()
         self._source: AudioSource | None = None
-        self._said = ''
+        self._said = self._noticed = ''
         self._audio = self.create_publisher(
             Audio, str(self.get_parameter('audio.topic').value), QOS
         )
@@ -49,7 +49,7 @@ class MicrophoneNode(Node):
             from ..audio.file_source import FileSource
 
             return FileSource(
-                settings.audio.file, True, settings.microphone.channel, self._on_change
+                settings.audio.file, True, settings.microphone.channel, self._on_notice
             )
         from ..audio.microphone import Microphone
 
@@ -72,12 +72,15 @@ class MicrophoneNode(Node):
 
     def _attempt(self) -> None:
         """Open the source and publish it until that fails."""
+        before = self._said
         source = self._source = self._make()
         try:
             source.open()
             health = source.health()
             name = printable(health.name)
             self.get_logger().info(f'"{name}" is published on {self._audio.topic_name}')
+            if before and self._said == before:  # what kept it from being opened is gone
+                self._on_change('')
             self._publish(source)
         finally:
             source.close()
@@ -119,6 +122,12 @@ class MicrophoneNode(Node):
         age = round((time.monotonic() - moment) * 1e9)
         now = self.get_clock().now().nanoseconds
         return Time(nanoseconds=max(0, now - age)).to_msg()
+
+    def _on_notice(self, notice: str) -> None:
+        """Say what is odd about a recording, which works all the same."""
+        if notice != self._noticed:
+            self.get_logger().warn(printable(notice))
+        self._noticed = notice
 
     def _on_change(self, problem: str) -> None:
         if problem and problem != self._said:

@@ -58,6 +58,12 @@ def test_device_nodes_that_cuda_does_not_need(jetson):
     assert good and 'all 4 device nodes' in text
 
 
+def test_a_link_to_nothing_is_no_device_node(tmp_path):
+    (tmp_path / 'dev').mkdir()
+    (tmp_path / 'dev/nvhost-gpu').symlink_to('nvgpu/igpu0/channel')
+    assert [*device_nodes(tmp_path)] == []
+
+
 def test_device_nodes_that_it_may_open(jetson, tmp_path_factory):
     assert [*device_nodes(jetson)] == [
         (True, 'this user may open all 4 device nodes of the GPU', '')

@@ -12,6 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from robot import goforward, isolation, wait_for
 import soundfile
 
+from distil_whisper_ros.audio import file_source
 from distil_whisper_ros.audio.file_source import FileSource
 from distil_whisper_ros.core.errors import DeviceError
 from distil_whisper_ros.core.types import State
@@ -91,6 +92,38 @@ def test_a_container_sees_whether_it_works(ros, monkeypatch, tmp_path):
         assert path.read_text().split(' ')[1:] == ['ok', 'ready\n']
         node._on_change('no microphone\nhere')
         assert node._health() == (State.LOST, 'no microphone\\nhere')
+    finally:
+        node.close()
+        node.destroy_node()
+
+
+def test_a_container_sees_that_a_microphone_which_was_missing_works_now(ros, monkeypatch):
+    make, missing = module.MicrophoneNode._make, threading.Event()
+    missing.set()
+
+    def plugged_in_later(self):
+        if missing.is_set():
+            raise DeviceError('no microphone')
+        return make(self)
+
+    monkeypatch.setattr(module.MicrophoneNode, '_make', plugged_in_later)
+    node = module.MicrophoneNode()
+    try:
+        wait_for(lambda: node._health() == (State.LOST, 'no microphone'), 20, 'the problem')
+        missing.clear()
+        wait_for(lambda: len(ros) > 5, 20, 'audio')
+        assert node._health() == (State.READY, '')
+    finally:
+        node.close()
+        node.destroy_node()
+
+
+def test_what_is_odd_about_a_recording_is_no_fault_of_it(ros, monkeypatch):
+    monkeypatch.setattr(file_source, 'noticed', lambda *_: 'its samples are floats')
+    node = module.MicrophoneNode()
+    try:
+        wait_for(lambda: len(ros) > 5, 20, 'audio')
+        assert node._health() == (State.READY, '')
     finally:
         node.close()
         node.destroy_node()

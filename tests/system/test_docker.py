@@ -330,6 +330,10 @@ def test_a_node_that_its_group_may_only_read_is_no_problem(devices):
     (devices / 'nvmap').chmod(0o440)
     assert 'nvmap, which belongs to group 44' in check_devices(devices)
     assert check_devices(devices, '--groups=44,104') == ''
+    (devices / 'nvmap').rename(devices / 'other')  # its owner and its rights count, not the link's
+    (devices / 'nvmap').symlink_to('other')
+    assert check_devices(devices, '--groups=44,104') == ''
+    assert 'nvmap, which belongs to group 44' in check_devices(devices)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='only root can become another user')

@@ -1,11 +1,14 @@
 """A workspace of one's own, and the files that only other machines run: they name what exists."""
 
 import ast
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -97,6 +100,18 @@ def test_the_matrix_installs_what_its_tests_import():
     there = {name.replace('-', '_') for name in pip | rosdep} | {'distil_whisper_ros'}
     missing = imported([*files, ROOT / 'tests/conftest.py'])
     assert {name: path for name, path in missing.items() if name not in there} == {}
+
+
+def test_the_longest_files_start_first_also_with_pytest_6():
+    """Humble's items have no `path`."""
+    spec = spec_from_file_location('conftest_of_all', ROOT / 'tests/conftest.py')
+    assert spec is not None and spec.loader is not None
+    conftest = module_from_spec(spec)
+    spec.loader.exec_module(conftest)
+    names = ['ros/test_start.py', 'system/test_node.py', 'system/test_docker.py']
+    items: list[Any] = [SimpleNamespace(fspath=str(ROOT / 'tests' / name)) for name in names]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.fspath for item in items] == [str(ROOT / 'tests' / name) for name in names[::-1]]
 
 
 def test_the_hooks_of_commits_are_the_linters_of_make():
