@@ -393,7 +393,7 @@ def test_the_health_check_without_a_node(tmp_path):
         [DOCKER / 'check_health', tmp_path / 'none'], capture_output=True, text=True
     )
     assert run.returncode == 1
-    assert run.stderr == f'no speech_recognizer runs here: there is no {tmp_path}/none\n'
+    assert run.stderr == f'no node runs here: there is no {tmp_path}/none\n'
 
 
 @pytest.mark.timeout(1800)
