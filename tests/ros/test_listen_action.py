@@ -1,4 +1,4 @@
-"""The options of a speech/listen goal, and the timer of its feedback, which only itself lets rest."""
+"""The options of a speech/listen goal; the timer of its feedback, which only itself lets rest."""
 
 import threading
 from types import SimpleNamespace
