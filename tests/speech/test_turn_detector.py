@@ -86,6 +86,49 @@ def test_without_onnxruntime_there_is_one_notice(monkeypatch):
     assert 'onnxruntime is not installed: pip install onnxruntime' in notice
 
 
+class Broken:
+    """An onnxruntime that is installed, but cannot be imported."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def find_spec(self, name, *_):
+        if name == 'onnxruntime':
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        ImportError('numpy.core.multiarray failed to import'),
+        AttributeError('_ARRAY_API not found'),
+        ModuleNotFoundError("No module named 'flatbuffers'", name='flatbuffers'),
+    ],
+)
+def test_a_broken_onnxruntime_is_named_once(monkeypatch, error):
+    monkeypatch.delitem(sys.modules, 'onnxruntime', raising=False)
+    monkeypatch.setattr(sys, 'meta_path', [Broken(error), *sys.meta_path])
+    (notice,) = notices_of(lambda: find_turn_model(str(TURN_MODEL), True, untold))
+    assert f'onnxruntime cannot be imported ({error}): install it again' in notice
+
+
+def test_a_model_that_gives_no_probability_is_named_once(monkeypatch):
+    import onnxruntime
+
+    for wrong in (lambda *_: [np.zeros(0)], lambda *_: [np.full((1, 1), np.nan)]):
+        monkeypatch.setattr(onnxruntime.InferenceSession, 'run', wrong)
+        (notice,) = notices_of(lambda: find_turn_model(str(TURN_MODEL), True, untold))
+        assert f'{FILE} cannot be used as Smart Turn' in notice
+
+
+def test_an_unexpected_error_is_one_notice_too():
+    def find():
+        raise RuntimeError('odd')
+
+    (notice,) = notices_of(find)
+    assert "internal error: RuntimeError('odd')" in notice
+
+
 @pytest.mark.parametrize('content', [b'', b'no model', 'half'])
 def test_a_damaged_file_is_named(tmp_path, content):
     if content == 'half':
