@@ -15,6 +15,7 @@ It prints a table for each part, and draws benchmarks/results/own_recordings.png
 
 import argparse
 from dataclasses import dataclass, field
+import math
 from pathlib import Path
 import statistics
 import sys
@@ -33,7 +34,7 @@ from word_errors import mistakes, plain
 import yaml
 
 from distil_whisper_ros.audio.recordings import read_recording
-from distil_whisper_ros.core.errors import SettingError
+from distil_whisper_ros.core.errors import SettingError, SpeechError
 from distil_whisper_ros.core.scheduler import Scheduler
 from distil_whisper_ros.core.settings import Settings, settings_from
 from distil_whisper_ros.core.types import Transcript
@@ -178,7 +179,25 @@ def draw(rows: dict[str, Row], latencies: list[float], path: Path) -> None:
 
 def ratio(text: str) -> float | None:
     """Return a ratio in dB, or None for 'clean'; raise a ValueError, for argparse."""
-    return None if text == 'clean' else float(text)
+    if text == 'clean':
+        return None
+    decibels = float(text)
+    if not math.isfinite(decibels):
+        raise ValueError
+    return decibels
+
+
+def readable(folder: Path) -> list[tuple[np.ndarray, str]]:
+    """Return a folder's recordings and texts; name those that cannot be read, exit without any."""
+    clips = []
+    for path, text in corpus(folder):
+        try:
+            clips.append((read_recording(str(path)), text))
+        except SpeechError as error:
+            print(f'left out: {error}', file=sys.stderr)
+    if not clips:
+        sys.exit(f'of {folder} no recording can be read')
+    return clips
 
 
 def given_settings(pairs: list[str], model: str) -> Settings:
@@ -211,9 +230,12 @@ def main() -> None:
     parser.add_argument('--set', action='append', default=[], metavar='NAME=VALUE')
     options = parser.parse_args()
     settings = given_settings(options.set, options.model)
-    clips = [(read_recording(str(path)), text) for path, text in corpus(options.folder)]
+    clips = readable(options.folder)
     console = Console()
-    transcriber, voice_activity = Transcriber(settings.model), VoiceActivity()
+    try:
+        transcriber, voice_activity = Transcriber(settings.model), VoiceActivity()
+    except SpeechError as error:
+        sys.exit(str(error))
     names = ['clean' if each is None else f'{each:g} dB' for each in options.ratios]
     rows = {name: Row() for name in names}
     jobs = [

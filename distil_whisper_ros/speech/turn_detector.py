@@ -15,7 +15,7 @@ import numpy as np
 
 from ..audio.log_mel import BANDS, log_mel, STEP
 from ..core.audio_format import SAMPLE_RATE, Samples
-from ..core.errors import ModelError, SpeechError
+from ..core.errors import ModelError, SpeechError, unexpected
 from ..core.scheduler import Job, JobContext, Priority, Scheduler
 
 HEARD = 8 * SAMPLE_RATE  # samples that the model takes
@@ -67,20 +67,18 @@ class TurnDetector:
             return None
         context.check()
         heard = samples[-HEARD:]
-        features = log_mel(np.pad(heard, (HEARD - len(heard), 0)))
-        (probability,) = self._session.run(None, {INPUT: features[None]})
-        return float(probability[0, 0])
+        return judged(self._session, np.pad(heard, (HEARD - len(heard), 0)))
 
     def _ready(self) -> bool:
         """Load the model, unless that was tried before; return whether it is there."""
         if self._session is None and not self._failed:
             try:
                 self._session = load(self._find())
-                self._judge(np.zeros(HEARD, np.float32), JobContext())
-            except SpeechError as error:
+            except Exception as error:
                 self._failed = True
+                reason = error if isinstance(error, SpeechError) else unexpected(error)
                 problem = (
-                    f'without turn detection, utterances end after utterance.end_silence: {error}'
+                    f'without turn detection, utterances end after utterance.end_silence: {reason}'
                 )
                 self._on_notice(problem)
         return not self._failed
@@ -90,10 +88,15 @@ def load(path: Path) -> Any:
     """Return the session of a model; raise a ModelError with the remedy."""
     try:
         import onnxruntime
-    except ImportError as error:
+    except Exception as error:  # numpy of another version has several
+        if isinstance(error, ModuleNotFoundError) and error.name == 'onnxruntime':
+            raise ModelError(
+                'onnxruntime is not installed: pip install onnxruntime, or set '
+                'utterance.turn_detection to silence'
+            ) from error
         raise ModelError(
-            'onnxruntime is not installed: pip install onnxruntime, or set '
-            'utterance.turn_detection to silence'
+            f'onnxruntime cannot be imported ({first_line(error)}): install it again, with the '
+            'numpy that it wants, or set utterance.turn_detection to silence'
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -109,10 +112,23 @@ def load(path: Path) -> Any:
         )
         (only,) = session.get_inputs()
         if (only.name, only.shape[1:]) == (INPUT, [BANDS, HEARD // STEP]):
-            return session
+            if 0.0 <= judged(session, np.zeros(HEARD, np.float32)) <= 1.0:
+                return session
+            reason = 'no probability'
     except Exception as error:  # onnxruntime has many, without a common base
-        reason = str(error).partition('\n')[0][:200]
+        reason = first_line(error)
     raise ModelError(
         f'{path} cannot be used as Smart Turn ({reason or "another input"}): fetch '
         'smart-turn-v3.2-cpu.onnx again'
     )
+
+
+def judged(session: Any, heard: Samples) -> float:
+    """Return a model's probability that the speaker is done; it takes HEARD samples."""
+    (probability,) = session.run(None, {INPUT: log_mel(heard)[None]})
+    return float(probability[0, 0])
+
+
+def first_line(error: Exception) -> str:
+    """Return what an exception of a library says, short."""
+    return str(error).partition('\n')[0][:200] or type(error).__name__

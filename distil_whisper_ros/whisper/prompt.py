@@ -1,10 +1,13 @@
 """The prompt and the hotwords as one text that fits in the decoder."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..core.settings import ModelSettings
 from .special_tokens import check_prompt
+
+TOLD = 16  # texts that are remembered as told
 
 
 class Prompts:
@@ -19,6 +22,8 @@ class Prompts:
         self._limit = positions // 2 - 1
         self._on_notice = on_notice
         self._latest: tuple[tuple[str, ...], list[int]] = ((), [])  # texts, and their tokens
+        # Several take turns: with the robot's names and without, the node's and those of goals.
+        self._told: deque[tuple[str, ...]] = deque(maxlen=TOLD)
 
     def tokens(self, settings: ModelSettings) -> list[int]:
         """Return the tokens of the prompt and hotwords; say once if not all of them fit.
@@ -33,7 +38,8 @@ class Prompts:
             )
             tokens = self._tokens(text)
             self._latest = key, tokens
-            if notice:
+            if notice and key not in self._told:
+                self._told.append(key)
                 self._on_notice(notice)
         return tokens
 

@@ -1,10 +1,11 @@
-"""The timer of speech/listen's feedback: it rests without goals, and only itself lets it rest."""
+"""The options of a speech/listen goal; the timer of its feedback, which only itself lets rest."""
 
 import threading
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from distil_whisper_msgs.action import Listen
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -13,8 +14,9 @@ from rclpy.node import Node
 from rclpy.utilities import try_shutdown
 from robot import isolation
 
+from distil_whisper_ros.core.settings import Settings
 from distil_whisper_ros.core.types import Outcome, State, Transcript
-from distil_whisper_ros.ros.listen_action import Goal, ListenAction
+from distil_whisper_ros.ros.listen_action import Goal, ListenAction, with_options
 
 
 @pytest.fixture
@@ -25,6 +27,32 @@ def node():
     yield node
     node.destroy_node()
     try_shutdown(context=context)
+
+
+@pytest.mark.parametrize(
+    ('option', 'value', 'parameter'),
+    [
+        ('start_timeout', 1.5, 'utterance.wait_for_speech'),
+        ('end_silence', 0.5, 'utterance.end_silence'),
+        ('turn_detection', 'smart_turn', 'utterance.turn_detection'),
+        ('turn_threshold', 0.5, 'utterance.turn_threshold'),
+        ('max_pause', 4.0, 'utterance.max_pause'),
+        ('max_duration', 8.0, 'utterance.max_duration'),
+        ('language', 'en', 'model.language'),
+        ('task', 'translate', 'model.task'),
+        ('prompt', 'Kinect.', 'model.prompt'),
+        ('hotwords', ['Zora'], 'model.hotwords'),
+        ('commands', ['stop'], 'commands.phrases'),
+    ],
+)
+def test_each_option_of_a_goal_counts_and_an_empty_one_does_not(option, value, parameter):
+    def chosen(goal):
+        settings = with_options(Settings(), goal)
+        group, name = parameter.split('.')
+        return getattr(getattr(settings, group), name)
+
+    assert chosen(Listen.Goal(**{option: value})) == value != chosen(Listen.Goal())
+    assert with_options(Settings(), Listen.Goal()) == Settings()
 
 
 def test_no_other_thread_cancels_the_timer(node):

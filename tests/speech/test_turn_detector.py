@@ -3,10 +3,13 @@
 import os
 from pathlib import Path
 import sys
+from zipfile import ZipFile
 
+from huggingface_hub.errors import LocalEntryNotFoundError
 import numpy as np
 import pytest
 from robot import goforward, RATE, raw, RECORDINGS, TURN_MODEL
+import unpack_smart_turn
 
 from distil_whisper_ros.audio.log_mel import log_mel
 from distil_whisper_ros.core.errors import ModelError
@@ -83,6 +86,49 @@ def test_without_onnxruntime_there_is_one_notice(monkeypatch):
     assert 'onnxruntime is not installed: pip install onnxruntime' in notice
 
 
+class Broken:
+    """An onnxruntime that is installed, but cannot be imported."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def find_spec(self, name, *_):
+        if name == 'onnxruntime':
+            raise self._error
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        ImportError('numpy.core.multiarray failed to import'),
+        AttributeError('_ARRAY_API not found'),
+        ModuleNotFoundError("No module named 'flatbuffers'", name='flatbuffers'),
+    ],
+)
+def test_a_broken_onnxruntime_is_named_once(monkeypatch, error):
+    monkeypatch.delitem(sys.modules, 'onnxruntime', raising=False)
+    monkeypatch.setattr(sys, 'meta_path', [Broken(error), *sys.meta_path])
+    (notice,) = notices_of(lambda: find_turn_model(str(TURN_MODEL), True, untold))
+    assert f'onnxruntime cannot be imported ({error}): install it again' in notice
+
+
+def test_a_model_that_gives_no_probability_is_named_once(monkeypatch):
+    import onnxruntime
+
+    for wrong in (lambda *_: [np.zeros(0)], lambda *_: [np.full((1, 1), np.nan)]):
+        monkeypatch.setattr(onnxruntime.InferenceSession, 'run', wrong)
+        (notice,) = notices_of(lambda: find_turn_model(str(TURN_MODEL), True, untold))
+        assert f'{FILE} cannot be used as Smart Turn' in notice
+
+
+def test_an_unexpected_error_is_one_notice_too():
+    def find():
+        raise RuntimeError('odd')
+
+    (notice,) = notices_of(find)
+    assert "internal error: RuntimeError('odd')" in notice
+
+
 @pytest.mark.parametrize('content', [b'', b'no model', 'half'])
 def test_a_damaged_file_is_named(tmp_path, content):
     if content == 'half':
@@ -126,6 +172,45 @@ def test_a_file_a_folder_and_the_cache_are_found(tmp_path, monkeypatch):
     (snapshot / FILE).write_bytes(b'model')
     monkeypatch.setattr('distil_whisper_ros.whisper.checkpoint.snapshot_download', _cached(hub))
     assert find_turn_model('pipecat-ai/smart-turn-v3', False, untold) == snapshot / FILE
+
+
+def test_the_hub_is_asked_for_the_file_alone(tmp_path, monkeypatch):
+    asked = []
+
+    def download(**more):
+        asked.append(more)
+        if more.get('local_files_only'):
+            raise LocalEntryNotFoundError('not in the cache')
+        if len(asked) > 2:
+            (tmp_path / FILE).write_bytes(b'model')
+        return str(tmp_path)
+
+    monkeypatch.setattr('distil_whisper_ros.whisper.checkpoint.snapshot_download', download)
+    name = 'pipecat-ai/smart-turn-v3'
+    with pytest.raises(ModelError, match=f'{name} has no {FILE}'):
+        find_turn_model(name, False, untold)
+    assert find_turn_model(name, False, untold) == tmp_path / FILE
+    assert all((each['repo_id'], each['allow_patterns']) == (name, [FILE]) for each in asked)
+    assert [bool(each.get('local_files_only')) for each in asked] == [True, False] * 2
+    with pytest.raises(ModelError, match='is not in the cache on this machine'):
+        find_turn_model(name, True, untold)
+
+
+def test_the_file_in_the_wheel_is_checked(tmp_path, monkeypatch):
+    model = (TURN_MODEL / FILE).read_bytes()
+    assert len(model) == 8_679_182
+
+    def unpack(content: bytes) -> Path:
+        with ZipFile(tmp_path / 'pipecat_ai-1.14.0-py3-none-any.whl', 'w') as wheel:
+            wheel.writestr(unpack_smart_turn.PLACE, content)
+        monkeypatch.setattr(sys, 'argv', ['unpack', str(tmp_path), str(tmp_path / 'models')])
+        unpack_smart_turn.main()
+        return tmp_path / 'models' / FILE
+
+    with pytest.raises(SystemExit, match='does not have the sha256 2bb02631'):
+        unpack(model[:-1] + b'x')
+    assert not (tmp_path / 'models').exists()
+    assert unpack(model).read_bytes() == model
 
 
 def _cached(hub: Path):

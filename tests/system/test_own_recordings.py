@@ -38,13 +38,40 @@ def test_a_folder_is_measured(tmp_path):
     [
         (['--set', 'utterance.end_silence'], 'must be NAME=VALUE'),
         (['--set', 'utterance.end_silence=-1'], 'utterance.end_silence is -1'),
+        (['--ratios', 'nan'], "invalid ratio value: 'nan'"),
         ([], 'has no recordings'),
     ],
 )
 def test_what_cannot_be_measured(tmp_path, arguments, sentence):
     done = run(tmp_path, *arguments)
-    assert done.returncode == 1
+    assert done.returncode in (1, 2)
     assert sentence in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_librispeech_and_a_recording_that_cannot_be_read(tmp_path):
+    chapter = tmp_path / '1089' / '134686'
+    chapter.mkdir(parents=True)
+    soundfile.write(chapter / '1089-134686-0000.flac', goforward(), RATE)
+    (chapter / '1089-134686-0001.flac').write_bytes(b'no recording')
+    (chapter / '1089-134686.trans.txt').write_text(
+        '1089-134686-0000 GO FORWARD TEN METERS\n1089-134686-0001 STOP\n'
+    )
+    done = run(tmp_path, '--ratios', 'clean', '--real-time', 0)
+    assert done.returncode == 0, done.stderr
+    assert '1 recordings' in done.stdout and '│ clean' in done.stdout and '0.000' in done.stdout
+    assert '1089-134686-0001.flac is not a recording that can be read' in done.stderr
+    (chapter / '1089-134686-0000.flac').unlink()
+    done = run(tmp_path, '--real-time', 0)
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert 'no recording can be read' in done.stderr
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    soundfile.write(tmp_path / 'go.wav', goforward(), RATE)
+    (tmp_path / 'go.txt').write_text('go forward ten meters')
+    done = run(tmp_path, '--model', '/no/model')
+    assert done.returncode == 1 and 'Traceback' not in done.stderr
+    assert "model.id is the folder '/no/model', which does not exist" in done.stderr
 
 
 def test_cuts_are_missing_words_at_an_end():

@@ -19,6 +19,7 @@ from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.beam import BeamDecoder
 from distil_whisper_ros.whisper.decoding.cache import DecoderCache
 from distil_whisper_ros.whisper.decoding.fallback import is_better, is_doubtful
+from distil_whisper_ros.whisper.decoding.types import DecodingResult
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 
@@ -173,3 +174,18 @@ def test_one_unlikely_token_makes_a_text_doubtful():
 )
 def test_a_loop_or_another_length_is_not_better(searched, ended, better):
     assert is_better(searched, ended, 'Turn left at the car door.') == better
+
+
+@pytest.mark.parametrize(
+    ('text', 'taken'), [('Turn left at the corridor.', True), ('Turn left, turn left.', False)]
+)
+def test_the_text_of_a_search_is_taken_only_if_it_is_better(transcriber, text, taken):
+    whisper = transcriber._whisper
+    searched, greedy = (
+        DecodingResult(
+            whisper.tokenizer.encode(each, add_special_tokens=False), [], 0.0, True, None
+        )
+        for each in (text, 'Turn left at the car door.')
+    )
+    chosen = whisper.decoders._better(searched, greedy)
+    assert chosen == replace(searched if taken else greedy, searched=True)

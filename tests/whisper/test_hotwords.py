@@ -3,9 +3,11 @@
 import pytest
 from rare_words import NAMES, PATTERNS
 from robot import MODEL, spoken
+import torch
 from word_timestamps import utterance
 
 from distil_whisper_ros.core.settings import ModelSettings
+from distil_whisper_ros.whisper.decoding import beam
 from distil_whisper_ros.whisper.decoding import hotwords as hotwords_module
 from distil_whisper_ros.whisper.decoding.hotwords import BONUS, Hotwords
 
@@ -75,6 +77,59 @@ def test_what_goes_on_or_begins(hotwords):
     assert hotwords.tokens(place) == {NOW, ZOR, STOP}
 
 
+def test_the_search_takes_the_bonus(hotwords):
+    """It orders the texts; the log probabilities stay those of the model."""
+    search = beam._Search([], [])
+
+    def continued(scores, ids, words):
+        return beam._continued(search, 0, [scores], [ids], 2, words)
+
+    first = [-0.1, -4.0, -6.0], [COMMA, LETTERS, ZOR]
+    assert [step.token for step in continued(*first, None)] == [COMMA, LETTERS, ZOR]
+    steps = continued(*first, hotwords)
+    assert [step.token for step in steps] == [COMMA, ZOR, LETTERS]
+    assert (steps[1].total, steps[1].weight) == (-6.0, BONUS - 6.0)
+    search.running = [steps[1]]
+    left, _ = continued([-0.1, -5.0], [COMMA, BLAX], hotwords)
+    assert (left.token, left.weight) == (BLAX, BONUS - 11.0)  # the comma leaves the word
+
+
+def test_the_hotwords_of_a_request_reach_its_search(transcriber, monkeypatch):
+    seen = []
+
+    def decode(states, options, context):
+        seen.append(options.hotwords)
+        return original(states, options, context)
+
+    decoders = transcriber._whisper.decoders
+    original = decoders.decode
+    monkeypatch.setattr(decoders, 'decode', decode)
+    audio = utterance(spoken('Tell Zorblax.', 'en-us', 140))
+
+    def used(width, *words):
+        seen.clear()
+        settings = ModelSettings(id=str(MODEL), beam_width=width, hotwords=list(words))
+        transcriber(audio, settings)
+        (each,) = set(seen)
+        return each
+
+    first, other = used(5, 'Zorblax'), used(0, 'Kovrin')
+    assert first.start.node.children.keys() != other.start.node.children.keys()
+    assert used(5) is used(1, 'Zorblax') is None
+
+
+def test_a_token_of_a_hotword_is_a_candidate_however_unlikely(transcriber):
+    whisper = transcriber._whisper
+    rare = whisper.tokenizer(' Zorblax', add_special_tokens=False).input_ids[0]
+    logits = torch.full((1, whisper.model.config.vocab_size), 0.0)
+    logits[0, rare] = -50.0
+    scores, ids = [[-1.0]], [[rare + 1]]
+    whisper.decoders.beam._add_hotwords(
+        [beam._Search([], [])], logits, Hotwords([[rare]], frozenset()), scores, ids
+    )
+    assert ids == [[rare + 1, rare]] and scores[0][1] < -50.0
+
+
 def test_invented_names_are_heard(transcriber, monkeypatch):
     said = {
         (name, pattern): utterance(spoken(pattern.format(name), 'en-us', 140))
@@ -93,7 +148,7 @@ def test_invented_names_are_heard(transcriber, monkeypatch):
     monkeypatch.setattr(hotwords_module, 'BONUS', 0.0)
     prompt_alone = heard()
     print(f'of {len(said)} names: prompt alone {prompt_alone}, with the bonus {with_bonus}')
-    assert with_bonus >= max(13, prompt_alone)  # rounding differs between processors
+    assert with_bonus > prompt_alone >= 11  # rounding differs between processors
 
 
 def test_the_tokens_inside_a_word(transcriber):

@@ -5,7 +5,7 @@ from robot import goforward, MODEL
 
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
-from distil_whisper_ros.whisper.prompt import fit_prompt
+from distil_whisper_ros.whisper.prompt import fit_prompt, Prompts
 
 
 def words(text: str) -> int:
@@ -54,6 +54,17 @@ def test_a_long_prompt_is_told_once(transcriber, monkeypatch):
     assert 'Names: Zorblax' in kept
     transcriber(utterance, ModelSettings(id=str(MODEL), hotwords=['Zora']))
     assert len(notices) == 1
+
+
+def test_long_prompts_in_turns_are_told_once_each(transcriber):
+    """As hands-free: with the names, and without them after the name was said."""
+    notices: list[str] = []
+    prompts = Prompts(transcriber._whisper.tokenizer, 40, notices.append)
+    long = ModelSettings(prompt='Kinect. ' * 30)
+    named = ModelSettings(prompt=long.prompt + 'Robot,')
+    tokens = [prompts.tokens(each) for each in (long, named, long, ModelSettings(), named)]
+    assert tokens[0] == tokens[2] and tokens[1] == tokens[4] and tokens[3] == []
+    assert len(notices) == 2
 
 
 def test_silent_parts_of_long_audio_are_not_decoded(transcriber):
