@@ -6,22 +6,25 @@
 single words; each is heard as it is and in noise 10 dB below it, with a list of the ten words
 below, and with one of fifty. `--sounds` is a folder of sounds without words. The sentences of
 people and a book of the other benchmarks are ordinary speech. Printed are the commands that are
-right by the free text alone (exactly, or the most similar one) and by the decoder's comparison,
-and the false ones; results/commands.png has misses against false commands for each
-`commands.min_score`.
+right by the free text alone ("by text"), by the decoder's comparison alone ("decoder"), by all
+that is known ("likeliest"), and that act, and the false ones; results/commands.png has misses
+against false commands for each `commands.min_score`.
 """
 
 import argparse
 from dataclasses import dataclass
+import math
 from pathlib import Path
 import statistics
 import sys
 import time
 
-from audio_context import activity, clips_of
+from audio_context import activity, RATIO
+from corpus import corpus
 import numpy as np
 from partial import RESULTS
-from robot import MODEL
+from robot import MODEL, RATE
+from sounds import with_noise
 from utterances import utterances
 
 from distil_whisper_ros.audio.recordings import read_recording
@@ -42,6 +45,7 @@ FIFTY = (
 )
 LONGEST = 8.0  # s of an ordinary sentence
 SENTENCES = 200
+ROOM, SILENCE = 1e-4, 0.3  # amplitude of the noise; s before and behind a word
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,26 @@ class Case:
 def cases(speech: Path, sounds: Path | None) -> list[Case]:
     """Return the recordings."""
     found = []
-    for kind, clips in zip(('clean', '10 dB'), clips_of(speech)):
-        found += [Case(kind, whole(samples), plain(text)) for samples, text in clips]
+    for number, (path, text) in enumerate(corpus(speech)):
+        word = read_recording(str(path))
+        samples = in_silence(word, number)
+        found.append(Case('clean', whole(samples), plain(text)))
+        # 10 dB below the word, not below the mean of word and silence.
+        silence = 10 * math.log10(len(samples) / len(word))
+        noisy = with_noise(samples, RATIO - silence, number)
+        found.append(Case('10 dB', whole(noisy), plain(text)))
     for path in sorted(sounds.glob('*.flac')) if sounds is not None else []:
         found.append(Case('sounds', whole(read_recording(str(path))), ''))
     short = [clip for clip in utterances() if len(clip[0]) < LONGEST * 16_000][:SENTENCES]
     found += [Case('sentences', whole(samples), plain(text)) for samples, text in short]
     return found
+
+
+def in_silence(samples: np.ndarray, seed: int) -> np.ndarray:
+    """Return a word with silence around it: no microphone is opened within one."""
+    random = np.random.default_rng(seed)
+    quiet = random.normal(0, ROOM, round(SILENCE * RATE)).astype(np.float32)
+    return np.concatenate([quiet, samples, quiet])
 
 
 def whole(samples: np.ndarray) -> Utterance:
@@ -116,7 +133,9 @@ def show(
 ) -> None:
     """Print the table."""
     default = CommandSettings().min_score
-    print(f'{"":<24}{"clips":>6}{"likeliest":>11}{"acts":>6}{"wrong":>7}{"by text":>9}')
+    print(
+        f'{"":<24}{"clips":>6}{"decoder":>9}{"likeliest":>11}{"acts":>6}{"wrong":>7}{"by text":>9}'
+    )
     for kind in dict.fromkeys(case.kind for case in known):
         for inside in (True, False):
             rows = [
@@ -127,13 +146,21 @@ def show(
             if not rows:
                 continue
             best = [transcript.command.text == case.text for case, transcript, _ in rows]
+            alone = [decoders(transcript) == case.text for case, transcript, _ in rows]
             acts = [transcript.command.score >= default for _, transcript, _ in rows]
             text = [free == case.text for case, _, free in rows]
             right = sum(b and a for b, a in zip(best, acts))
             label = f'{kind}, {"a command" if inside else "no command"}'
-            first = f'{sum(best):>11}{right:>6}' if inside else f'{"":>11}{"":>6}'
+            figures = f'{sum(alone):>9}{sum(best):>11}{right:>6}'
+            first = figures if inside else f'{"":>26}'
             last = f'{sum(text):>9}' if inside else ''
             print(f'{label:<24}{len(rows):>6}{first}{sum(acts) - right:>7}{last}')
+
+
+def decoders(transcript: Transcript) -> str:
+    """Return the command that is the likeliest by the decoder's comparison alone."""
+    phrases = transcript.hypothesis.phrases if transcript.hypothesis is not None else None
+    return plain(max(phrases, key=lambda each: phrases[each])) if phrases else ''
 
 
 def curve(

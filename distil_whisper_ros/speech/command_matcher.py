@@ -108,8 +108,13 @@ def match(
 
 
 def _once(said: str) -> tuple[str, int]:
-    """Return "stop" and 3 for "stop stop stop": what was said, and how often."""
+    """Return "stop" and 3 for "stop stop stop": what was said, and how often.
+
+    "Five five" is another number, not twice the same one.
+    """
     spoken = said.split()
+    if NUMBER_WORDS.issuperset(spoken):
+        return said, 1
     for length in range(1, len(spoken) // 2 + 1):
         times, rest = divmod(len(spoken), length)
         if not rest and spoken == spoken[:length] * times:
@@ -186,10 +191,11 @@ def _probability(
 
 def _other_number(said: str, expected: str) -> bool:
     """Return whether both have numbers, and not the same; a single word may be heard wrong."""
-    numbers = [
+    heard, known = (
         [word for word in text.split() if word in NUMBER_WORDS] for text in (said, expected)
-    ]
-    return ' ' in expected and all(numbers) and numbers[0] != numbers[1]
+    )
+    several = ' ' in expected or len(heard) > 1
+    return several and bool(heard and known) and heard != known
 
 
 def _voice_odds(speech: Sequence[float]) -> float:

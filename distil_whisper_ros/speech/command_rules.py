@@ -16,6 +16,9 @@ REPORTS = frozenset(
     'thought thinks think guess believe heard hear if when whether because why what who whose '
     'whom which how where was were did had has have would might maybe perhaps'.split()
 )
+# Of these one alone is an answer; another word alone was heard wrong: "When?" is "one", and
+# "wrong" is "front".
+REFUSALS = frozenset('no nope not never none cancel'.split())
 QUESTIONS = frozenset(
     'should shall do does did is are am was were have has had may might must would could can '
     'will'.split()
@@ -52,14 +55,13 @@ def forbids(text: str, said: str, command: str, clauses: list[str]) -> bool:
     `said` are the plain words of `text`, `clauses` those of its parts between punctuation.
     """
     own = frozenset(command.split())
+    if len(own) == len(said.split()) == 1:
+        return said in REFUSALS - own
     extra = [word for word in said.split() if word not in own]
     if any(word in NEGATIONS for word in extra):
         return True
     if 'no' in extra and not (extra.count('no') == 1 and NO_FIRST.match(text.strip())):
         return True
-    one_word = len(own) == 1
-    if one_word and len(said.split()) == 1:  # a word that was heard wrong: "When?" is "one"
-        return False
     holding = [clause for clause in clauses if f' {command} ' in f' {clause} '] or [said]
     return any(_asks_or_reports(clause, own) for clause in holding) or (
         text.rstrip().endswith('?') and said != command and not REQUESTED.search(said)

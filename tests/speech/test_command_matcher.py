@@ -307,6 +307,21 @@ def test_a_word_that_was_heard_wrong_is_no_question():
     assert match(heard, utterance(0.4), commands).command.text == 'one'
 
 
+@pytest.mark.parametrize(('text', 'command'), [('Wrong.', 'front'), ('Never.', ''), ('No.', '')])
+def test_a_word_that_was_heard_wrong_is_no_negation_unless_it_is_an_answer(text, command):
+    heard = hypothesis(text, {'front': -2.0, 'one': -9.0})
+    found = match(heard, utterance(0.4), settings(phrases=['front', 'one']))
+    assert found.command.text == command
+
+
+def test_a_digit_twice_is_another_number_and_not_the_same_command_twice():
+    commands = settings(phrases=['five', 'stop'])
+    digits = hypothesis('5 5', {'five': -0.5, 'stop': -9.0})
+    assert match(digits, utterance(0.8), commands).command.text == ''
+    shouted = hypothesis('Stop! Stop!', {'five': -9.0, 'stop': -0.5})
+    assert match(shouted, utterance(0.8), commands).command.text == 'stop'
+
+
 def test_polite_words_stay_in_the_text():
     heard = hypothesis('Please turn left.', {})
     assert overruled(match(heard, utterance(), settings()), heard).text == 'Please turn left.'
