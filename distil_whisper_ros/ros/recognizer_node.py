@@ -48,6 +48,7 @@ from .services import Services
 from .signal_meter import SignalMeter
 from .sources import make_source
 from .timers import steady_timer
+from .twins import TwinWatch
 
 RETRY_PERIOD = 5.0  # s between attempts to activate, and first between those to configure
 LONGEST_RETRY_PERIOD = 60.0  # s
@@ -143,6 +144,7 @@ class SpeechRecognizer(ManagedNode):
         )
         self._machine.update(muted=self._muted)
         self._machine.tell()
+        self._twins = TwinWatch(self)
         steady_timer(self, self._value('diagnostics_period'), self._publish_diagnostics)
         keep_heartbeat(self, self._health)
         self._configure_delay = RETRY_PERIOD
@@ -601,6 +603,7 @@ class SpeechRecognizer(ManagedNode):
             active.recognizer.dropped if active is not None else 0,
         )
         self._check_clock()
+        self._twins.look()
 
     def _check_clock(self) -> None:
         """Log once that use_sim_time is set and no time comes."""

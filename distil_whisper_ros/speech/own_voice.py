@@ -26,6 +26,7 @@ from .own_words import Heard, keys, MOST_WORDS, shares, Token, tokens
 from .self_speech import SelfSpeechGate
 
 WORDS_PER_SECOND, ECHO = 2.0, 2.0  # of a slow synthesizer; s until its last word is not heard
+PAUSE = 5.0  # s of silence within what the robot says; after more, nobody says the rest
 KEPT, ECHOES = 32, 8  # texts; utterances whose level is remembered
 SHORTEST = 0.06  # s of a word, to measure its level
 
@@ -151,7 +152,6 @@ class OwnVoice:
         self._clock = clock
         self._lock = threading.Lock()
         self._texts: deque[tuple[float, float, list[str]]] = deque(maxlen=KEPT)
-        self._over = 0.0
         self._echoes: dict[float, float] = {}  # its level in each of the last utterances
 
     def add(self, text: str) -> None:
@@ -159,9 +159,13 @@ class OwnVoice:
         words = keys(text[: 16 * MOST_WORDS])[:MOST_WORDS]
         with self._lock:
             now = self._clock()
-            begin = max(now, self._over)
-            self._over = min(begin + len(words) / WORDS_PER_SECOND, now + MOST_WORDS)
-            self._texts.append((now, self._over + ECHO, words))
+            before = self._end(*self._texts[-1][:2]) - ECHO if self._texts else now
+            over = min(max(now, before) + len(words) / WORDS_PER_SECOND, now + MOST_WORDS)
+            self._texts.append((now, over + ECHO, words))
+
+    def _end(self, first: float, last: float) -> float:
+        """Return when a text is over: at `last`, or sooner if the robot was interrupted."""
+        return min(last, self._gate.silent_since(first, PAUSE) + PAUSE)
 
     def said(self, utterance: Utterance) -> list[str]:
         """Return the words of the robot that may be in an utterance, as `keys` does."""
@@ -169,7 +173,11 @@ class OwnVoice:
         if self._gate.used and not self._gate.overlaps(begin, end):
             return []
         with self._lock:
-            parts = [words for first, last, words in self._texts if first <= end and begin <= last]
+            parts = [
+                words
+                for first, last, words in self._texts
+                if first <= end and begin <= self._end(first, last)
+            ]
         return [word for part in parts for word in part][-MOST_WORDS:]
 
     def is_beside(self, utterance: Utterance, settings: SelfSpeechSettings) -> bool:

@@ -10,6 +10,7 @@ import threading
 import time
 
 KEPT = 32  # spans: a frame may be a little older than the newest one
+REMAINDER = 1.0  # s of speech that is left of what the robot said before
 
 
 class SelfSpeechGate:
@@ -58,6 +59,21 @@ class SelfSpeechGate:
     def used(self) -> bool:
         """Whether anybody has told that the robot speaks."""
         return bool(self._spans)
+
+    def silent_since(self, moment: float, pause: float) -> float:
+        """Return when the robot fell silent after it began to say something at `moment`.
+
+        Pauses up to `pause` seconds do not count, nor what it had almost said by then. Infinity
+        if it has not said anything since, or speaks.
+        """
+        ended = math.inf
+        with self._lock:
+            for begun, last in self._spans:
+                if begun - ended > pause:
+                    break
+                if last - moment > REMAINDER:
+                    ended = last
+        return ended
 
     def overlaps(self, begin: float, end: float) -> bool:
         """Return whether the robot spoke at some time between two moments of the clock."""

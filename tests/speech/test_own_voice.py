@@ -200,6 +200,42 @@ class TestWhen:
         assert voice.said(self.utterance(101.0, 103.0))
         assert voice.said(self.utterance(102.5, 103.5)) == []  # "Go to the kitchen."
 
+    def test_the_rest_of_a_text_is_over_when_the_robot_was_interrupted(self):
+        now = [100.0]
+        gate = SelfSpeechGate(lambda: now[0])
+        voice = OwnVoice(gate, lambda: now[0])
+
+        def speak(begin, end):
+            now[0] = begin
+            gate.begin('say')
+            now[0] = end
+            gate.end('say', 0.3)
+
+        voice.add(6 * STORY + 'To stop me, say stop.')
+        speak(101.0, 104.0)
+        speak(107.0, 109.0)  # a pause
+        assert 'stop' in voice.said(self.utterance(107.5, 108.5))
+        now[0] = 120.0
+        voice.add(DRIVING)
+        speak(120.5, 123.0)
+        assert voice.said(self.utterance(121.0, 122.0)) == keys(DRIVING)
+        speak(131.0, 132.0)
+        assert voice.said(self.utterance(131.0, 132.0)) == []  # nor does it wait for the story
+
+    def test_a_text_waits_for_the_robots_voice(self):
+        now = [100.0]
+        gate = SelfSpeechGate(lambda: now[0])
+        voice = OwnVoice(gate, lambda: now[0])
+        gate.begin('say')
+        voice.add(DRIVING)
+        now[0] = 103.0
+        voice.add(STORY)  # shortly before the end of the other one
+        now[0] = 103.5
+        gate.end('say', 0.3)
+        now[0] = 112.0  # a slow synthesizer
+        gate.begin('say')
+        assert voice.said(self.utterance(113.0, 115.0)) == keys(STORY)
+
 
 @pytest.fixture
 def hear():
