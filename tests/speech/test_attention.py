@@ -31,6 +31,11 @@ TALK = '_' * 10 + 'S' * 150 + '_' * 8  # nearly five seconds
         ('Hey Robot... stop', 'Stop'),
         ('Hey robot.', ''),
         ('Héy Robot: ünder', 'Ünder'),
+        ('[Hey robot] go.', 'Go.'),
+        ('"Hey robot", go.', 'Go.'),
+        ('Hey robot, -5 degrees.', '-5 degrees.'),
+        ('Hey robot, ¿dónde está?', '¿dónde está?'),
+        ('Hey robot, #5, "go".', '#5, "go".'),
     ],
 )
 def test_the_name_is_heard_and_taken_off(text, rest):
@@ -62,12 +67,14 @@ def test_other_texts_have_no_name(text):
 
 
 def test_several_names_and_other_scripts():
-    names = ['okay Zora', '你好机器人', 'Привет робот']
+    names = ['okay Zora', '你好机器人', 'Привет робот', 'مرحبا روبوت', 'สวัสดี หุ่นยนต์']
     for text, rest in (
         ('OK Zora, stop', 'Stop'),
         ('Okay, Sora. Stop', 'Stop'),
         ('你好机器人，打开灯', '打开灯'),
         ('Привет, робот. Стой', 'Стой'),
+        ('مرحبا روبوت، اذهب', 'اذهب'),
+        ('สวัสดี หุ่นยนต์ ไป', 'ไป'),
     ):
         assert behind_name(text, name_end(text, names)) == rest
     assert not name_end('你好老师，打开灯', names)
