@@ -309,6 +309,19 @@ def test_polite_words_may_belong_to_the_command():
         assert match(hypothesis(text, {}), utterance(), commands).command.text, text
 
 
+def test_by_its_letters_alone_a_text_between_two_commands_is_none():
+    commands = settings(phrases=['turn fight', 'turn might'])
+    assert match(hypothesis('Turn sight.'), utterance(), commands).alternatives == ()
+    found = match(hypothesis('Turn fights.'), utterance(), commands)
+    assert found.command.text == 'turn fight'
+
+
+def test_a_word_that_is_repeated_may_take_as_long_as_all_of_them():
+    commands = settings(phrases=['stop', 'five'])
+    shouted = hypothesis('Shop! Shop! Shop!', {'stop': -2.0, 'five': -9.0})
+    assert match(shouted, utterance(1.6), commands).command.text == 'stop'
+
+
 def test_one_word_by_its_letters_alone_must_be_right():
     commands = settings(phrases=['stop', 'nine', 'five', 'right'])
     for text in ('Shop.', 'Fine.', 'Night.', 'None.'):
