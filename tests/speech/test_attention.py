@@ -1,14 +1,16 @@
 """A name to listen to: what is heard as the name, what is behind it, and the window after it."""
 
+from dataclasses import replace
 import gc
 import time
 import weakref
 
+import numpy as np
 import pytest
 from scripted import build, Notes, Stream, until, with_settings
 
 from distil_whisper_ros.core.errors import SettingError
-from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment
+from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Utterance
 from distil_whisper_ros.speech.attention import Attention, behind_name, may_become_name, name_end
 from distil_whisper_ros.speech.state import Phase
 
@@ -98,6 +100,16 @@ def test_the_window():
     assert attention.over(25.0) and not attention.over(20.0)
     attention.close()
     assert not attention.covers(20.0) and attention.over(0.0)
+
+
+def test_a_sentence_before_or_behind_the_window_needs_the_name():
+    attention = Attention()
+    attention.open(10.0, 18.0)
+    samples = np.zeros(16_000, np.float32)
+    for end, needs_none in ((9.5, False), (12.0, True), (18.5, True), (25.0, False)):
+        sentence = replace(Utterance.whole(samples), speech_start=end - 1.0, speech_end=end)
+        assert attention.hears(sentence, NAMES) is needs_none, end
+        assert attention.hears(sentence, [])
 
 
 def test_a_name_that_is_none_is_refused():
