@@ -12,6 +12,7 @@ from scripted import build, Notes, Stream, until, with_settings
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Utterance
 from distil_whisper_ros.speech.attention import Attention, behind_name, may_become_name, name_end
+from distil_whisper_ros.speech.request import Request
 from distil_whisper_ros.speech.state import Phase
 
 NAMES = ['hey robot']
@@ -110,6 +111,14 @@ def test_a_sentence_before_or_behind_the_window_needs_the_name():
         sentence = replace(Utterance.whole(samples), speech_start=end - 1.0, speech_end=end)
         assert attention.hears(sentence, NAMES) is needs_none, end
         assert attention.hears(sentence, [])
+
+
+def test_the_names_are_told_to_the_decoder_unless_none_is_needed():
+    settings = with_settings(hands_free__wake_phrases=['hey robot', 'okay Zora'])
+    model = settings.model.replaced(prompt='Kinect.')
+    addressed = Request(1, settings, implicit=True).with_names(model)
+    assert addressed.prompt == 'Kinect. Hey robot, Okay Zora,'
+    assert Request(2, settings).with_names(model) == model
 
 
 def test_a_name_that_is_none_is_refused():
