@@ -29,12 +29,12 @@ def show(message: RecognizerState) -> None:
             names.publish(String(data=message.label))
 
 
-rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-node = rclpy.create_node('speech_sounds_and_lights')
-latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-led = node.create_publisher(ColorRGBA, 'led', latched)
-names = node.create_publisher(String, 'earcon', 10)
-node.create_subscription(RecognizerState, 'speech/state', show, latched)
 with suppress(KeyboardInterrupt):
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node('speech_sounds_and_lights')
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    led = node.create_publisher(ColorRGBA, 'led', latched)
+    names = node.create_publisher(String, 'earcon', 10)
+    node.create_subscription(RecognizerState, 'speech/state', show, latched)
     while True:
         rclpy.spin_once(node, timeout_sec=0.5)

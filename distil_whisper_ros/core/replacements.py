@@ -23,6 +23,7 @@ TIMEOUT = 0.1  # s for one text; the longest of 10 rules for a text of a minute 
 GROWTH, SHORT = 10, 10_000  # times the length that a text may become, if it is no short one
 REPEAT = regex.compile(r'\{\s*(\d+)')
 UNREAD = regex.compile(r'#[^\n]*\n?|\s+')  # what an expression with the flag x may have anywhere
+STRAY = regex.compile(r'^\s*[.,;:!?…]+\s+|(?<=\w)\s+(?=[.!?…]+(?:\s|$))')
 EXAMPLE = r'write it as "hell oh -> HELO" or "/(\d+) point (\d+)/ -> \1.\2"'
 WRONG = (
     regex.error,
@@ -90,9 +91,10 @@ class Rule:
     def applied(self, text: str, timeout: float) -> str:
         """Return a text with its replacements; raise a TimeoutError if that takes too long."""
         result = self._pattern.sub(self._written, text, timeout=timeout)
-        # Where words are removed, the period behind them does not stay alone.
-        removed = not self._written and result != text and not any(map(str.isalnum, result))
-        return '' if removed else result
+        # Where words are removed, the period behind them does not stay alone, or away from a word.
+        if self._written or result == text:
+            return result
+        return STRAY.sub('', result) if any(map(str.isalnum, result)) else ''
 
     def open_from(self, text: str, timeout: float) -> int:
         """Return from which letter on a text may still change by this rule, if more words come."""
@@ -122,7 +124,8 @@ def _literal(words: str, removed: bool) -> str:
     before = r'(?<!\w)' if first.isalnum() and not is_dense(first) else ''
     behind = r'(?!\w)' if last.isalnum() and not is_dense(last) else ''
     behind += '[,;:]?' if removed else ''
-    return before + r'[^\w\s]*\s+'.join(map(regex.escape, words.split())) + behind
+    written = r'[^\w\s]*\s+'.join(map(regex.escape, words.split()))
+    return before + regex.sub("['’]", "['’]", written) + behind
 
 
 _rule = lru_cache(maxsize=2 * MOST)(Rule)

@@ -23,6 +23,8 @@ SOME_LETTERS = 0.5  # that must be the same where the sound key decides: no "Har
 MORE_WORDS = 2  # than the phrase has: "hey row boat"
 DIGRAPHS = (('th', '0'), ('ph', 'f'), ('sh', 's'), ('ch', 's'), ('ck', 'k'), ('gh', ''))
 SOUNDS = str.maketrans('eiouywbdgcqjvzxm', 'aaaaaaptkkkkfssn', 'h')
+KEPT = frozenset('¿¡#@&%\'"“„«‘([{/')  # may begin what is behind the name
+SIGNED = re.compile(r'[-–−]\d')
 WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
@@ -77,8 +79,21 @@ def behind_name(text: str, end: int) -> str:
 
     It begins with a capital, which the model does not write behind a name.
     """
-    rest = text[end:].lstrip(' \t,;:.!?…-–—。，、！？')
+    # At the name itself are its last letter's marks and the quotes that it had open.
+    while end < len(text) and unicodedata.category(text[end])[0] in 'PM':
+        end += 1
+    while end < len(text) and _is_between(text, end):
+        end += 1
+    rest = text[end:]
     return rest[:1].upper() + rest[1:]
+
+
+def _is_between(text: str, index: int) -> bool:
+    """Return whether a character belongs neither to the name nor to what is behind it."""
+    letter = text[index]
+    if letter in KEPT or SIGNED.match(text, index):
+        return False
+    return letter.isspace() or unicodedata.category(letter).startswith('P')
 
 
 def may_become_name(text: str, phrases: Sequence[str]) -> bool:

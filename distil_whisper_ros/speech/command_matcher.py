@@ -19,7 +19,7 @@ from ..core.command_grammar import MAX_WORDINGS, Wording
 from ..core.settings import CommandSettings
 from ..core.spelling import NUMBER_WORDS, spell
 from ..core.types import Command, Hypothesis, Utterance
-from .command_rules import CLAUSE_END, core, forbids
+from .command_rules import CLAUSE_END, core, forbids, once, SENTENCE_END
 from .words import words
 
 # Fitted on 59 and 74 single words of people, clean and in noise of 10 dB, with lists of 10 and 50
@@ -70,7 +70,7 @@ class CommandMatch:
 def plain(text: str) -> str:
     """Return a text without case and punctuation, its numbers and contractions in whole words."""
     text = unicodedata.normalize('NFC', text.casefold()).replace('’', "'").replace('_', ' ')
-    text = NEGATIVE.sub('minus ', THOUSANDS.sub('', text))
+    text = NEGATIVE.sub('minus ', THOUSANDS.sub('', text)).replace('°', ' degrees')
     said = ' '.join(spell(word.strip("'")) for word in words(text) if word.strip("'"))
     for pattern, replacement in CONTRACTIONS:
         said = pattern.sub(replacement, said)
@@ -87,7 +87,8 @@ def match(
     known = settings.wordings
     if not known:
         return CommandMatch()
-    said, times = urgent_words(hypothesis.text, settings) or _once(plain(hypothesis.text))
+    clauses = [plain(clause) for clause in CLAUSE_END.split(hypothesis.text)]
+    said, times = urgent_words(hypothesis.text, settings) or _once(hypothesis.text, clauses)
     by_sound = _by_sound(hypothesis.phrases, said, utterance, known, times)
     by_text = []
     if trusted:
@@ -96,25 +97,28 @@ def match(
             by_text = _within(said, known)
         elif not by_text and hypothesis.phrases is None:
             by_text = _by_letters(said, known)
-    clauses = [plain(clause) for clause in CLAUSE_END.split(hypothesis.text)]
+    sentences = [plain(sentence) for sentence in SENTENCE_END.split(hypothesis.text)]
     likely = [
         each
         for each in _best_of_each([*by_sound, *by_text])
-        if not forbids(hypothesis.text, said, plain(each.wording), clauses)
+        if not forbids(hypothesis.text, said, plain(each.wording), clauses, sentences)
     ]
     alternatives = tuple(likely[:ALTERNATIVES])
     acts = alternatives and alternatives[0].score >= settings.min_score
     return CommandMatch(alternatives[0] if acts else Command(), alternatives)
 
 
-def _once(said: str) -> tuple[str, int]:
+def _once(text: str, clauses: list[str]) -> tuple[str, int]:
     """Return "stop" and 3 for "stop stop stop": what was said, and how often.
 
-    "Five five" is another number, not twice the same one.
+    Polite words may be between them. "Five five" is another number, not twice the same one.
     """
+    said = plain(text)
     spoken = said.split()
-    if NUMBER_WORDS.issuperset(spoken):
+    if NUMBER_WORDS.intersection(spoken) and NUMBER_WORDS.issuperset(core(said).split()):
         return said, 1
+    if (repeated := once([clause for clause in clauses if clause])) is not None:
+        return repeated
     for length in range(1, len(spoken) // 2 + 1):
         times, rest = divmod(len(spoken), length)
         if not rest and spoken == spoken[:length] * times:
@@ -236,7 +240,19 @@ def _within(said: str, known: Iterable[Wording]) -> list[Command]:
     neighbours = {*before.split()[-1:], *behind.split()[:1]}
     if neighbours & NUMBER_WORDS and set(spoken.split()) & NUMBER_WORDS:
         return []  # "go forward 20" is not in "go forward 25"
+    following = behind.split()[:1]
+    counted = (
+        plain(each.text)[len(spoken) :].split()[:1]
+        for each in known
+        if plain(each.text).startswith(f'{spoken} ')
+    )
+    if _numeric(following) and any(map(_numeric, counted)):
+        return []  # "go forward" is not in "go forward -3 meters", if it may have a number
     return [_command(each, 1.0) for _, each in longest]
+
+
+def _numeric(words: list[str]) -> bool:
+    return bool(words) and (words[0] in NUMBER_WORDS or words[0][:1].isdigit())
 
 
 def _by_letters(said: str, known: Iterable[Wording]) -> list[Command]:

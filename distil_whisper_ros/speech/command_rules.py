@@ -14,8 +14,16 @@ NEGATIONS = frozenset(
 REPORTS = frozenset(
     'said says say saying told tells tell asked asks ask asking shouted shouts wrote writes '
     'thought thinks think guess believe heard hear if when whether because why what who whose '
-    'whom which how where was were did had has have would might maybe perhaps'.split()
+    'whom which how where was were did had has have would might maybe perhaps or always usually '
+    'often sometimes will let later tomorrow before after until imagine suppose according repeat '
+    'wants wanted'.split()
 )
+# What is said behind one of these in the same sentence is a report, or has a condition.
+TELLING = frozenset(
+    'said says say saying told tells tell asked asks ask asking shouted shouts wrote writes '
+    'thought thinks think if when whenever unless according repeat imagine suppose'.split()
+)
+ANSWERS = frozenset(('yes', 'no'))
 # Of these one alone is an answer; another word alone was heard wrong: "When?" is "one", and
 # "wrong" is "front".
 REFUSALS = frozenset('no nope not never none cancel'.split())
@@ -31,15 +39,18 @@ REQUEST = (
 )
 POLITE_BEFORE = re.compile(
     r'^(?:(?:please|now|okay|ok|hey|hi|hello|yes|no|robot|well|so|and|then|just|um|uh|er|'
-    rf"let's|you can|kindly|{REQUEST}) )+"
+    rf"oh(?! no$)|let's|you can|kindly|{REQUEST}) )+"
 )
 POLITE_BEHIND = re.compile(
     r'(?: (?:please|now|okay|ok|robot|thanks|thank you|immediately|for me|again|will you|'
     r'would you|could you))+$'
 )
 REQUESTED = re.compile(rf'\b(?:{REQUEST})\b')
+SENTENCE_END = re.compile(r'[.!?]+')
 CLAUSE_END = re.compile(r'[.,!?;:]+')
-NO_FIRST = re.compile(r'no\s*[,.!;:]', re.IGNORECASE)  # "No, stop!" wants it; "no left" does not
+# "No, stop!" and "no no no stop" want it; "no left" and "no, no left" do not.
+NO = re.compile(r'no\b', re.IGNORECASE)
+NO_FIRST = re.compile(r'(?:no\s*[,.!;:]+\s*|no\s+(?=no\b))+(?:(?<=no )no\s+)?', re.IGNORECASE)
 
 
 def core(said: str) -> str:
@@ -49,10 +60,26 @@ def core(said: str) -> str:
     return said
 
 
-def forbids(text: str, said: str, command: str, clauses: list[str]) -> bool:
+def once(clauses: list[str]) -> tuple[str, int] | None:
+    """Return "stop" and 2 for "please stop", "robot" and "stop"; None if it is not one thing."""
+    # "No stop" is not "stop" with a polite word before it.
+    found = [each if _has_no(each) else core(each) for each in clauses if not _only_polite(each)]
+    return (found[0], len(found)) if len(found) > 1 and len({*found}) == 1 else None
+
+
+def _only_polite(clause: str) -> bool:
+    return POLITE_BEFORE.sub('', f'{clause} ') == '' or POLITE_BEHIND.sub('', f' {clause}') == ''
+
+
+def _has_no(clause: str) -> bool:
+    spoken = clause.split()
+    return 'no' in spoken and len(spoken) > 1
+
+
+def forbids(text: str, said: str, command: str, clauses: list[str], sentences: list[str]) -> bool:
     """Return whether a sentence negates, asks or reports a command.
 
-    `said` are the plain words of `text`, `clauses` those of its parts between punctuation.
+    `said` are the plain words of `text`, `clauses` and `sentences` those of its parts.
     """
     own = frozenset(command.split())
     if len(own) == len(said.split()) == 1:
@@ -60,11 +87,29 @@ def forbids(text: str, said: str, command: str, clauses: list[str]) -> bool:
     extra = [word for word in said.split() if word not in own]
     if any(word in NEGATIONS for word in extra):
         return True
-    if 'no' in extra and not (extra.count('no') == 1 and NO_FIRST.match(text.strip())):
+    refused = NO_FIRST.match(text.strip())
+    if 'no' in extra and extra.count('no') != len(NO.findall(refused[0] if refused else '')):
+        return True
+    if command in ANSWERS and (ANSWERS.intersection(extra) or _more_than_answer(command, clauses)):
+        return True
+    if any(_told_before(command, own, sentence) for sentence in sentences):
         return True
     holding = [clause for clause in clauses if f' {command} ' in f' {clause} '] or [said]
     return any(_asks_or_reports(clause, own) for clause in holding) or (
         text.rstrip().endswith('?') and said != command and not REQUESTED.search(said)
+    )
+
+
+def _told_before(command: str, own: frozenset[str], sentence: str) -> bool:
+    before, found, _ = f' {sentence} '.partition(f' {command} ')
+    return bool(found) and bool(TELLING.intersection(before.split()) - own)
+
+
+def _more_than_answer(answer: str, clauses: list[str]) -> bool:
+    """Return whether an answer is said with other words, as "no problem"."""
+    return any(
+        answer in spoken and {*spoken} != {answer} and core(' '.join(spoken)) != answer
+        for spoken in map(str.split, clauses)
     )
 
 

@@ -24,6 +24,10 @@ RULES = 'hell oh -> HELO', r'/(\d+) point (\d+)/ -> \1.\2', 'point five -> .5', 
         ('um', ''),
         ('Um.', ''),
         ('Um, go left.', 'go left.'),
+        ('Go left um.', 'Go left.'),
+        ('Is it um?', 'Is it?'),
+        ('Um. Go left.', 'Go left.'),
+        ('Go left um .5 meters.', 'Go left .5 meters.'),
         ('', ''),
     ],
 )
@@ -39,6 +43,12 @@ def test_rules_apply_in_their_order_also_to_what_an_earlier_one_wrote():
 @pytest.mark.parametrize('written', [r'C:\new', r'\1', 'a -> b', '$1', r'\g<0>'])
 def test_the_text_of_a_literal_rule_is_literal(written):
     assert rewritten('say it now', [f'it -> {written}'])[0] == f'say {written} now'
+
+
+@pytest.mark.parametrize('written', ["don't", 'don’t'])
+@pytest.mark.parametrize('said', ["don't", 'don’t', 'Don’t'])
+def test_one_apostrophe_is_as_good_as_another(said, written):
+    assert rewritten(f'{said} go', [f'{written} -> do not'])[0] == 'do not go'
 
 
 def test_scripts_without_spaces_have_no_ends_of_words():

@@ -1,15 +1,18 @@
 """A name to listen to: what is heard as the name, what is behind it, and the window after it."""
 
+from dataclasses import replace
 import gc
 import time
 import weakref
 
+import numpy as np
 import pytest
 from scripted import build, Notes, Stream, until, with_settings
 
 from distil_whisper_ros.core.errors import SettingError
-from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment
+from distil_whisper_ros.core.types import Hypothesis, Outcome, Segment, Utterance
 from distil_whisper_ros.speech.attention import Attention, behind_name, may_become_name, name_end
+from distil_whisper_ros.speech.request import Request
 from distil_whisper_ros.speech.state import Phase
 
 NAMES = ['hey robot']
@@ -31,6 +34,11 @@ TALK = '_' * 10 + 'S' * 150 + '_' * 8  # nearly five seconds
         ('Hey Robot... stop', 'Stop'),
         ('Hey robot.', ''),
         ('Héy Robot: ünder', 'Ünder'),
+        ('[Hey robot] go.', 'Go.'),
+        ('"Hey robot", go.', 'Go.'),
+        ('Hey robot, -5 degrees.', '-5 degrees.'),
+        ('Hey robot, ¿dónde está?', '¿dónde está?'),
+        ('Hey robot, #5, "go".', '#5, "go".'),
     ],
 )
 def test_the_name_is_heard_and_taken_off(text, rest):
@@ -62,12 +70,14 @@ def test_other_texts_have_no_name(text):
 
 
 def test_several_names_and_other_scripts():
-    names = ['okay Zora', '你好机器人', 'Привет робот']
+    names = ['okay Zora', '你好机器人', 'Привет робот', 'مرحبا روبوت', 'สวัสดี หุ่นยนต์']
     for text, rest in (
         ('OK Zora, stop', 'Stop'),
         ('Okay, Sora. Stop', 'Stop'),
         ('你好机器人，打开灯', '打开灯'),
         ('Привет, робот. Стой', 'Стой'),
+        ('مرحبا روبوت، اذهب', 'اذهب'),
+        ('สวัสดี หุ่นยนต์ ไป', 'ไป'),
     ):
         assert behind_name(text, name_end(text, names)) == rest
     assert not name_end('你好老师，打开灯', names)
@@ -91,6 +101,24 @@ def test_the_window():
     assert attention.over(25.0) and not attention.over(20.0)
     attention.close()
     assert not attention.covers(20.0) and attention.over(0.0)
+
+
+def test_a_sentence_before_or_behind_the_window_needs_the_name():
+    attention = Attention()
+    attention.open(10.0, 18.0)
+    samples = np.zeros(16_000, np.float32)
+    for end, needs_none in ((9.5, False), (12.0, True), (18.5, True), (25.0, False)):
+        sentence = replace(Utterance.whole(samples), speech_start=end - 1.0, speech_end=end)
+        assert attention.hears(sentence, NAMES) is needs_none, end
+        assert attention.hears(sentence, [])
+
+
+def test_the_names_are_told_to_the_decoder_unless_none_is_needed():
+    settings = with_settings(hands_free__wake_phrases=['hey robot', 'okay Zora'])
+    model = settings.model.replaced(prompt='Kinect.')
+    addressed = Request(1, settings, implicit=True).with_names(model)
+    assert addressed.prompt == 'Kinect. Hey robot, Okay Zora,'
+    assert Request(2, settings).with_names(model) == model
 
 
 def test_a_name_that_is_none_is_refused():

@@ -18,6 +18,7 @@ COMMANDS = [
     'go to the {room}',
     'do not move',
     'pick up the {red,green} ball',
+    'turn {left,right} {number} degrees',
 ]
 ROOMS = ['room: kitchen, living room']
 
@@ -61,6 +62,15 @@ ACT = {
     'Don’t move!': 'do not move',
     'Go forward one hundred and twenty meters.': 'go forward {number} meters',
     'Go forward 1,000 meters.': 'go forward {number} meters',
+    'Stop, stop, stop, please.': 'stop',
+    'Please stop! Stop!': 'stop',
+    'Stop! Please stop!': 'stop',
+    'Stop, robot, stop!': 'stop',
+    'No, no, stop!': 'stop',
+    'No no no stop!': 'stop',
+    'Oh, stop!': 'stop',
+    'Turn left. Robot, turn left!': 'turn left',
+    'Turn left 30°.': 'turn {left,right} {number} degrees',
 }
 REFUSE = [
     "Don't turn left.",
@@ -124,6 +134,30 @@ REFUSE = [
     'Go forward -5 meters.',
     'Go forward 117 meters.',
     'Go forward one thousand two meters.',
+    'Stop. No stop.',
+    'Oh no.',
+    'Turn left -30 degrees.',
+    'Turn left minus thirty degrees.',
+    'Turn left 1000000 degrees.',
+    'Turn left 3.5 degrees.',
+    'Turn left 30 or 40 degrees.',
+    'Go to the kitchen or the garden.',
+    'You always turn left.',
+    'My brother will turn left.',
+    'Let me turn left.',
+    'Let him turn left.',
+    'Turn left later.',
+    'Turn left tomorrow.',
+    'Turn left after the door.',
+    'Imagine you turn left.',
+    'Suppose you turn left.',
+    'My mother wants you to stop.',
+    'According to him, turn left.',
+    'Repeat after me, turn left.',
+    'He said, turn left.',
+    'She told me: "Turn right!"',
+    'If it rains, turn left.',
+    'When you see the ball, stop.',
 ]
 WITHIN = ('The stop is over there.', 'A bus stop.')  # these have a command as a part
 
@@ -243,10 +277,49 @@ def test_an_answer_may_be_polite(text, command):
     assert match(hypothesis(text), utterance(), commands).command.text == command
 
 
+@pytest.mark.parametrize('within', [False, True])
+@pytest.mark.parametrize(
+    'text', ['Yes and no.', 'No, yes.', 'Yes or no?', 'No problem.', 'Oh no.', 'No idea.']
+)
+def test_this_is_no_answer(text, within):
+    commands = settings(phrases=['yes', 'no'], within_sentences=within)
+    for scores in (None, {'yes': -12.0, 'no': -3.0}):
+        found = match(hypothesis(text, scores), utterance(0.6), commands)
+        assert found.command.text == '', scores
+
+
+@pytest.mark.parametrize('within', [False, True])
+@pytest.mark.parametrize(
+    ('text', 'command'), [('No, no, no!', 'no'), ('Yes, yes, please.', 'yes'), ('Okay, no.', 'no')]
+)
+def test_an_answer_may_be_repeated(text, command, within):
+    commands = settings(phrases=['yes', 'no'], within_sentences=within)
+    assert match(hypothesis(text), utterance(1.2), commands).command.text == command
+
+
+@pytest.mark.parametrize('text', ['Let me turn left.', 'Turn left later.', 'Turn left tomorrow.'])
+def test_what_is_for_later_or_others_does_not_act_by_its_sound(text):
+    heard = hypothesis(text, {'turn left': -3.0, 'turn right': -12.0})
+    assert match(heard, utterance(0.9), settings()).command.text == ''
+
+
 def test_polite_words_may_belong_to_the_command():
     commands = settings(phrases=['come here now', 'hello robot', 'turn_left'])
     for text in ('Please come here now.', 'Okay, hello robot.', 'Turn left.'):
         assert match(hypothesis(text, {}), utterance(), commands).command.text, text
+
+
+def test_by_its_letters_alone_a_text_between_two_commands_is_none():
+    commands = settings(phrases=['turn fight', 'turn might'])
+    assert match(hypothesis('Turn sight.'), utterance(), commands).alternatives == ()
+    found = match(hypothesis('Turn fights.'), utterance(), commands)
+    assert found.command.text == 'turn fight'
+
+
+def test_a_word_that_is_repeated_may_take_as_long_as_all_of_them():
+    commands = settings(phrases=['stop', 'five'])
+    shouted = hypothesis('Shop! Shop! Shop!', {'stop': -2.0, 'five': -9.0})
+    assert match(shouted, utterance(1.6), commands).command.text == 'stop'
 
 
 def test_one_word_by_its_letters_alone_must_be_right():
