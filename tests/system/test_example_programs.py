@@ -343,8 +343,8 @@ def test_states_are_colours_and_tones(there):
     ('topic', 'end'), [(f'flood_{n}', (signal.SIGTERM, signal.SIGINT)[n % 2]) for n in range(4)]
 )
 def test_an_end_in_the_middle_of_a_state_is_silent(there, tmp_path, topic, end):
-    # A signal must not close the context under a callback that still publishes. Each has a topic of
-    # its own: who was ended by a signal is still seen as a subscriber for some time.
+    # A signal must not close the context under a callback that still publishes. Each has a topic
+    # of its own: who was ended by a signal is still seen as a subscriber for some time.
     client, _ = there
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     states = client.node.create_publisher(RecognizerState, topic, latched)
