@@ -25,7 +25,7 @@ import numpy as np
 from partial import RESULTS
 from robot import MODEL, RATE
 from sounds import with_noise
-from utterances import utterances
+from utterances import more_in_noise, utterances
 
 from distil_whisper_ros.audio.recordings import read_recording
 from distil_whisper_ros.core.settings import CommandSettings, Settings
@@ -70,7 +70,8 @@ def cases(speech: Path, sounds: Path | None) -> list[Case]:
         found.append(Case('10 dB', whole(noisy), plain(text)))
     for path in sorted(sounds.glob('*.flac')) if sounds is not None else []:
         found.append(Case('sounds', whole(read_recording(str(path))), ''))
-    short = [clip for clip in utterances() if len(clip[0]) < LONGEST * 16_000][:SENTENCES]
+    ordinary = [*utterances(), *more_in_noise()]
+    short = [clip for clip in ordinary if len(clip[0]) < LONGEST * RATE][:SENTENCES]
     found += [Case('sentences', whole(samples), plain(text)) for samples, text in short]
     return found
 
