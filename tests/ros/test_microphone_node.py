@@ -1,5 +1,6 @@
 """The executable "microphone": it survives faults; its stamps are of the node's clock."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 import threading
 import time
@@ -97,6 +98,17 @@ def test_a_container_sees_whether_it_works(ros, monkeypatch, tmp_path):
         node.destroy_node()
 
 
+@contextmanager
+def running():
+    """Yield a node, which ends at the end."""
+    node = module.MicrophoneNode()
+    try:
+        yield node
+    finally:
+        node.close()
+        node.destroy_node()
+
+
 def test_a_container_sees_that_a_microphone_which_was_missing_works_now(ros, monkeypatch):
     make, missing = module.MicrophoneNode._make, threading.Event()
     missing.set()
@@ -107,26 +119,18 @@ def test_a_container_sees_that_a_microphone_which_was_missing_works_now(ros, mon
         return make(self)
 
     monkeypatch.setattr(module.MicrophoneNode, '_make', plugged_in_later)
-    node = module.MicrophoneNode()
-    try:
+    with running() as node:
         wait_for(lambda: node._health() == (State.LOST, 'no microphone'), 20, 'the problem')
         missing.clear()
         wait_for(lambda: len(ros) > 5, 20, 'audio')
         assert node._health() == (State.READY, '')
-    finally:
-        node.close()
-        node.destroy_node()
 
 
 def test_what_is_odd_about_a_recording_is_no_fault_of_it(ros, monkeypatch):
     monkeypatch.setattr(file_source, 'noticed', lambda *_: 'its samples are floats')
-    node = module.MicrophoneNode()
-    try:
+    with running() as node:
         wait_for(lambda: len(ros) > 5, 20, 'audio')
         assert node._health() == (State.READY, '')
-    finally:
-        node.close()
-        node.destroy_node()
 
 
 def test_the_log_has_no_control_characters_and_no_endless_lines(ros, monkeypatch):
