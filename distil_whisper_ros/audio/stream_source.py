@@ -8,19 +8,18 @@ The numbers also tell several senders apart, of which one is heard.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import math
 import time
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core.audio_format import Frame, SAMPLE_RATE, Samples
 from ..core.errors import DeviceError
 from .buffered_source import BufferedSource
 from .channels import ALL, check_channel, Mixer
 from .framing import Framer
-from .limits import check_finite, check_format, LONGEST_BLOCK
+from .message_block import Block
 from .resampling import Resampler
 from .sender_clock import SenderClock, STEP
 from .source import SourceHealth
@@ -28,49 +27,8 @@ from .source import SourceHealth
 GONE = 2.0  # s without a block after which the publisher is gone
 LARGEST_GAP = 1.0  # s that silence stands for
 JITTER = 0.1  # s by which stamps may differ without a loss
-LATEST_STAMP = 1e11  # s: beyond, a float has no room for a millisecond
 LOSS_SHOWN = 10.0  # s for which a loss, or another sender, is a problem to report
 SILENT = 0.5  # s without a block of the sender that is heard, after which another one is
-
-
-@dataclass(frozen=True)
-class Block:
-    """A message's audio."""
-
-    samples: npt.NDArray[np.float32]
-    """In [-1, 1], shape (samples, channels)."""
-    sample_rate: int
-    """In Hz."""
-    time: float | None
-    """When the first sample was captured, by the sender's clock, in seconds; None if unknown."""
-    first_sample: int | None = None
-    """Number of the first sample since the microphone was opened, if the sender counts."""
-    earlier: npt.NDArray[np.float32] | None = None
-    """The samples before these once more, in the same shape."""
-
-    @property
-    def duration(self) -> float:
-        """Its length in seconds."""
-        return len(self.samples) / self.sample_rate
-
-    def checked(self) -> 'Block':
-        """Return the block, without an impossible stamp; raise a FormatError if it is bad.
-
-        At most LONGEST_BLOCK is accepted, of the samples and of the earlier ones.
-        """
-        channels = self.samples.shape[1] if self.samples.ndim == 2 else 0
-        for samples in (self.samples, self.earlier):
-            if samples is None or (samples is self.earlier and not samples.size):
-                continue
-            check_format(
-                self.sample_rate,
-                channels if samples.ndim == 2 and samples.shape[1] == channels else 0,
-                samples.size,
-                max_duration=LONGEST_BLOCK,
-            )
-            check_finite(samples)
-        absurd = self.time is not None and not 0 < self.time < LATEST_STAMP  # NaN, too
-        return replace(self, time=None) if absurd else self
 
 
 class StreamSource(BufferedSource):

@@ -15,8 +15,9 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from ..audio.limits import check_format, LONGEST_BLOCK
+from ..audio.message_block import Block
 from ..audio.pcm import from_bytes, from_int16, from_numbers
-from ..audio.stream_source import Block, StreamSource
+from ..audio.stream_source import StreamSource
 from ..core.errors import AudioError, FormatError, SettingError
 from ..core.settings import Settings
 from .conversions import seconds

@@ -7,9 +7,10 @@ from robot import goforward, RATE, VirtualMicrophone
 from distil_whisper_ros.audio.capture_process import choose_format
 from distil_whisper_ros.audio.channels import ALL, Mixer
 from distil_whisper_ros.audio.levels import level
+from distil_whisper_ros.audio.message_block import Block
 from distil_whisper_ros.audio.microphone import Microphone
 from distil_whisper_ros.audio.resampling import resample
-from distil_whisper_ros.audio.stream_source import Block, StreamSource
+from distil_whisper_ros.audio.stream_source import StreamSource
 from distil_whisper_ros.core.errors import DeviceError, FormatError
 from distil_whisper_ros.core.settings import MicrophoneSettings
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from distil_whisper_ros.audio.framing import Framer
+from distil_whisper_ros.audio.message_block import Block
 from distil_whisper_ros.audio.resampling import Resampler
-from distil_whisper_ros.audio.stream_source import Block, SILENT, StreamSource
+from distil_whisper_ros.audio.stream_source import SILENT, StreamSource
 from distil_whisper_ros.core.audio_format import FRAME_DURATION, FRAME_LENGTH, SAMPLE_RATE
 from distil_whisper_ros.core.command_grammar import wordings
 from distil_whisper_ros.core.errors import FormatError, SettingError

@@ -12,8 +12,9 @@ import pytest
 from reliability.world import TopicRoom
 from robot import goforward, robot, wait_for
 
+from distil_whisper_ros.audio.message_block import Block
 from distil_whisper_ros.audio.sender_clock import SenderClock
-from distil_whisper_ros.audio.stream_source import Block, GONE, StreamSource
+from distil_whisper_ros.audio.stream_source import GONE, StreamSource
 from distil_whisper_ros.core.audio_format import FRAME_LENGTH
 from distil_whisper_ros.core.errors import DeviceError, FormatError
 from distil_whisper_ros.speech.self_speech import SelfSpeechGate

