@@ -313,7 +313,7 @@ class HallucinationFilterSettings(ParameterGroup):
         low=0.0, high=5.0, unit='s',
     )  # fmt: skip
     max_no_speech_probability: float = parameter(
-        0.6, 'Reject a text if its no-speech probability is above this and its mean log '
+        0.95, 'Reject a text if its no-speech probability is above this and its mean log '
         'probability is below confident_log_probability.', low=0.0, high=1.0,
     )  # fmt: skip
     confident_log_probability: float = parameter(
@@ -321,7 +321,7 @@ class HallucinationFilterSettings(ParameterGroup):
         'probability.', low=-10.0, high=0.0,
     )  # fmt: skip
     min_evidence: float = parameter(
-        -1.7, 'Reject a text with less evidence: log odds from word confidence and voice '
+        -1.5, 'Reject a text with less evidence: log odds from word confidence and voice '
         'activity.', low=-100.0, high=100.0,
     )  # fmt: skip
     interjections: bool = parameter(

@@ -1,7 +1,10 @@
 """Log-mel spectrograms, on the device of the model.
 
 The arithmetic is that of transformers' feature extractor, which works on the CPU: on a Jetson that
-is a wait for the slower of the two.
+is a wait for the slower of the two. One thing differs: behind the audio are no digital zeros, but
+an even, soft noise, as no room falls silent from one moment to the next. In digital silence Whisper
+hears short words wrong and does not find the end of the text; `benchmarks/audio_context.py`
+measures it.
 """
 
 from collections.abc import Sequence
@@ -14,6 +17,8 @@ from ..core.audio_format import Samples
 
 RANGE = 8.0  # powers of ten below the loudest value that are kept
 QUIETEST = 1e-10
+# Behind the audio, in all bands, as Whisper scales them: a power of 1e-4.
+BACKGROUND = 0.0
 
 
 class LogMel:
@@ -30,7 +35,7 @@ class LogMel:
     def __call__(self, batch: Sequence[Samples], length: int) -> torch.Tensor:
         """Return spectrograms in float32, shape (batch, mel bands, frames).
 
-        Each clip is padded with zeros or cut to `length` samples.
+        Each clip is cut to `length` samples, or padded with BACKGROUND.
         """
         padded = np.zeros((len(batch), length), np.float32)
         for row, samples in zip(padded, batch):
@@ -42,4 +47,7 @@ class LogMel:
         power = (spectrum[..., :-1].abs() ** 2).contiguous()
         logs = (self._filters @ power).clamp(min=QUIETEST).log10()
         logs = torch.maximum(logs, logs.amax((1, 2), keepdim=True) - RANGE)
-        return (logs + 4.0) / 4.0
+        scaled = (logs + 4.0) / 4.0
+        for clip, samples in zip(scaled, batch):
+            clip[:, len(samples) // self._hop + 1 :] = BACKGROUND
+        return scaled
