@@ -170,7 +170,7 @@ class TestOnRealSounds:
     def test_the_model_alone_hallucinates(self, unheard):
         """Without this, the tests above could pass on a model that is silent by itself."""
         invented = [name for name, (_, written) in unheard.items() if words(written.text)]
-        assert len(invented) > 40
+        assert len(invented) > 10
 
     def test_the_filter_alone_rejects_most(self, unheard):
         """Voice activity taken away: the model's own numbers must still reject nearly all."""
