@@ -38,6 +38,7 @@ SURE, GUESSED = 0.7, 0.3  # of a whole text that may be the robot's, and of anot
 # misheard, were up to 3 dB louder than the others, and people's that were heard 20 dB and more.
 LOUDER = 6.0
 MOST_WORDS = 400  # that are compared, the latest ones
+NEGATIONS = frozenset('not never no dont cant wont without'.split())
 
 
 @dataclass(frozen=True)
@@ -274,6 +275,16 @@ def _beside_urgent(
     shouted = {place for place, word in enumerate(heard) if word in urgent and word not in said}
     shouted -= in_row
     own = ({place for place, _ in pairs} | _misheard_places(heard, said, pairs)) - shouted
+    # The model repeats a word that was said once.
+    own |= {place for place, word in enumerate(heard) if word in urgent and word in said}
+    # "Don't stop" is the person's, although the robot says "do not enter".
+    own -= {
+        place
+        for row in rows
+        if len(row) < CERTAIN[0]
+        for place, _ in row
+        if heard[place] in NEGATIONS and place + 1 in shouted
+    }
     if not (shouted and pairs):
         return own
     kept: set[int] = set()  # what stands elsewhere is the robot's, misheard
