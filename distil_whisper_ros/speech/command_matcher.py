@@ -19,7 +19,7 @@ from ..core.command_grammar import MAX_WORDINGS, Wording
 from ..core.settings import CommandSettings
 from ..core.spelling import NUMBER_WORDS, spell
 from ..core.types import Command, Hypothesis, Utterance
-from .command_rules import CLAUSE_END, core, forbids, once, SENTENCE_END
+from .command_rules import CLAUSE_END, core, forbids, is_corrected, once, SENTENCE_END
 from .words import words
 
 # Fitted on 59 and 74 single words of people, clean and in noise of 10 dB, with lists of 10 and 50
@@ -237,6 +237,8 @@ def _within(said: str, known: Iterable[Wording]) -> list[Command]:
         return []
     spoken, _ = longest[0]
     before, _, behind = padded.partition(f' {spoken} ')
+    if is_corrected(behind.strip(), spoken, (plain(each.text) for each in known)):
+        return []
     neighbours = {*before.split()[-1:], *behind.split()[:1]}
     if neighbours & NUMBER_WORDS and set(spoken.split()) & NUMBER_WORDS:
         return []  # "go forward 20" is not in "go forward 25"
