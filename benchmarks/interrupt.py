@@ -259,8 +259,12 @@ def with_person(heard: np.ndarray, samples: np.ndarray, place: float) -> np.ndar
 
 def others_beside(ear: Ear, verbose: bool) -> None:
     """Print what acts of what people say that is no urgent command."""
-    for title, texts in (('it has the word', NO_STOP), ('it is like the word', LIKE_IT)):
-        cases = [*itertools.product(texts, PEOPLE, ECHOES[:-1])]
+    beside = ECHOES[:-1]
+    for title, texts, levels in (
+        ('it has the word', NO_STOP, beside),
+        ('it is like the word', LIKE_IT, beside[1:2]),
+    ):
+        cases = [*itertools.product(texts, PEOPLE, levels)]
         wrong = Counter[float | None]()
         for number, (text, (voice, speed), below) in enumerate(cases):
             story, robot = STORIES[number * 3 % len(STORIES)], VOICES[number % len(VOICES)]
@@ -271,9 +275,8 @@ def others_beside(ear: Ear, verbose: bool) -> None:
                 print(f'\r{below} {text!r} {voice} at 2.5: {acted.moment:.2f}')
                 print('     ' + '\n     '.join(acted.texts))
             print(f'\r{title}: {number + 1} of {len(cases)} ', end='', file=sys.stderr)
-        each = len(cases) // len(ECHOES[:-1])
-        counts = ', '.join(f'{_label(below)}: {wrong[below]}' for below in ECHOES[:-1])
-        print(f'\ra person says something else, {title}: of {each} act {counts}')
+        counts = ', '.join(f'{_label(below)}: {wrong[below]}' for below in levels)
+        print(f'\ra person, {title}: of {len(cases) // len(levels)} each act {counts}')
 
 
 def _kind(late: float | None, duration: float) -> str:
