@@ -90,7 +90,7 @@ def slot_lists(slots: Iterable[str]) -> dict[str, list[str]]:
 
 def _check_text(text: str, parameter: str) -> None:
     if '\0' in text:
-        raise SettingError(f'{parameter} has {text[:40]!r}, but must not have a zero byte')
+        raise SettingError(f'{parameter} has {text[:40]!r}, but must not have a zero character')
 
 
 def _choices(

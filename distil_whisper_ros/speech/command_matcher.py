@@ -102,6 +102,7 @@ def match(
         each
         for each in _best_of_each([*by_sound, *by_text])
         if not forbids(hypothesis.text, said, plain(each.wording), clauses, sentences)
+        and not _is_corrected(said, plain(each.wording), known)
     ]
     alternatives = tuple(likely[:ALTERNATIVES])
     acts = alternatives and alternatives[0].score >= settings.min_score
@@ -224,6 +225,12 @@ def _by_text(said: str, known: Iterable[Wording]) -> list[Command]:
     ]
 
 
+def _is_corrected(said: str, wording: str, known: Iterable[Wording]) -> bool:
+    _, found, behind = f' {said} '.partition(f' {wording} ')
+    others = (plain(each.text) for each in known)
+    return bool(found and behind) and is_corrected(behind.strip(), wording, others)
+
+
 def _within(said: str, known: Iterable[Wording]) -> list[Command]:
     """Return the command that is a part of the text; none if there are two."""
     padded = f' {said} '
@@ -237,8 +244,6 @@ def _within(said: str, known: Iterable[Wording]) -> list[Command]:
         return []
     spoken, _ = longest[0]
     before, _, behind = padded.partition(f' {spoken} ')
-    if is_corrected(behind.strip(), spoken, (plain(each.text) for each in known)):
-        return []
     neighbours = {*before.split()[-1:], *behind.split()[:1]}
     if neighbours & NUMBER_WORDS and set(spoken.split()) & NUMBER_WORDS:
         return []  # "go forward 20" is not in "go forward 25"
