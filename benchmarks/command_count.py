@@ -69,7 +69,7 @@ def main() -> None:
             totals.append(time.perf_counter() - began)
             decoder.append(hypothesis.parts['commands'])
             matching.append(time.perf_counter() - decoded)
-        assert found.command.text == SAID, (hypothesis.text, found)
+            assert found.command.text == SAID, (hypothesis.text, found)
         usual = statistics.median(totals[1:])
         print(
             f'{count:9}{totals[0] - usual:9.3f}{statistics.median(decoder[1:]):11.3f}'
