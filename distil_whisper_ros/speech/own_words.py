@@ -38,6 +38,7 @@ SURE, GUESSED = 0.7, 0.3  # of a whole text that may be the robot's, and of anot
 # misheard, were up to 3 dB louder than the others, and people's that were heard 20 dB and more.
 LOUDER = 6.0
 MOST_WORDS = 400  # that are compared, the latest ones
+NEGATED = 3  # words behind a negation that it is about
 NEGATIONS = frozenset('not never no dont cant wont without'.split())
 
 
@@ -278,13 +279,13 @@ def _beside_urgent(
     # The model repeats a word that was said once.
     own |= {place for place, word in enumerate(heard) if word in urgent and word in said}
     # "Don't stop" is the person's, although the robot says "do not enter".
-    own -= {
+    certain = {place for row in rows if len(row) >= CERTAIN[0] for place, _ in row}
+    negations = {
         place
-        for row in rows
-        if len(row) < CERTAIN[0]
-        for place, _ in row
-        if heard[place] in NEGATIONS and place + 1 in shouted
-    }
+        for place, word in enumerate(heard)
+        if word in NEGATIONS and shouted & {*range(place + 1, place + 1 + NEGATED)}
+    } - certain
+    own -= negations
     if not (shouted and pairs):
         return own
     kept: set[int] = set()  # what stands elsewhere is the robot's, misheard
@@ -295,7 +296,7 @@ def _beside_urgent(
             run = set()
         if place not in own:
             run.add(place)
-    return {*range(len(heard))} - kept
+    return {*range(len(heard))} - kept - negations
 
 
 def _sure(heard: Heard, places: range, least: float) -> bool:

@@ -14,7 +14,7 @@ All of it runs in the listener's thread; see `listening.py`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..core.audio_format import Frame, frame_count, FRAME_DURATION
+from ..core.audio_format import Frame, frame_count, FRAME_DURATION, FRAME_LENGTH
 from ..core.scheduler import Job, Priority
 from ..core.settings import DecodingSettings, Settings
 from ..core.types import Ending, Hypothesis, Utterance
@@ -38,6 +38,7 @@ FASTEST = 4.0  # words of a repetition in a second of speech: the model makes mo
 PIECE = 3.0  # s of what is heard during robot speech that belong together
 PIECE_SILENCE = 0.3  # s of silence that end such a piece before
 LOUDER_PRE_ROLL = 0.064  # s before a voice that is louder than the robot: its "s" is not
+LOUDER_WIDER = 0.2  # s, with which it is tried again: its "s" may be longer
 LOUDER_SILENCE = 0.5  # s: the quiet parts of a sentence are lost in the robot's voice
 
 Submit = Callable[[Priority, Utterance, DecodingSettings], Job]
@@ -94,6 +95,10 @@ def _as_it_sounds(utterance: Utterance, hypothesis: Hypothesis, settings: Settin
     text = hypothesis.text
     if urgent_words(text, settings.commands) or len(hypothesis.segments) != 1:
         return hypothesis
+    spoken = plain(text).split()
+    if len({*spoken}) == 1 and len(spoken) > FASTEST * utterance.voiced + 1:
+        text = spoken[0]
+        hypothesis = _written(hypothesis, text)
     wording = match(hypothesis, utterance, settings.commands, trusted=False).command.wording
     more = len(plain(text).split()) - len(plain(wording).split())
     if more > SOUND_MORE or not _is_urgent(wording, settings):
@@ -135,6 +140,7 @@ class UrgentWatch:
         self._submit, self._idle = submit, idle
         self._own_voice, self._names = own_voice or OwnVoice(), names
         self._draft: tuple[Utterance, Job] | None = None
+        self._once_more = False  # whether to make another draft at this pause
         self._covered = 0  # frames of the utterance that the latest draft has
         self._over = not settings.commands.all_urgent or not settings.utterance.endpointing
         commands = (each.text for each in settings.commands.urgent_wordings)
@@ -143,18 +149,28 @@ class UrgentWatch:
             for texts in (commands, names)
         )
 
-    def follow(self, endpointer: Endpointer, so_far: Callable[[], Utterance]) -> None:
-        """Look after each frame of speech whether to make a draft of the utterance so far."""
+    def follow(
+        self,
+        endpointer: Endpointer,
+        so_far: Callable[[], Utterance],
+        wider: Callable[[], Utterance] | None = None,
+    ) -> None:
+        """Look after each frame of speech whether to make a draft of the utterance so far.
+
+        `wider` has more before the speech, for another draft at a pause.
+        """
         start, end = endpointer.speech_start, endpointer.speech_end
         if self._over or start is None or end is None:
             return
         heard = (endpointer.index - start) * FRAME_DURATION
         if heard > WITHIN + 2 * PAUSE * FRAME_DURATION:
             return
-        if endpointer.pause >= PAUSE and self._covered < end:
+        if endpointer.pause >= PAUSE and (self._covered < end or self._once_more):
             if self._draft is not None:
                 return  # what it tells comes sooner than what another one would
-            self._make(Priority.SPECULATIVE, endpointer, so_far())
+            another = wider if self._once_more and self._covered >= end else None
+            self._once_more = wider is not None and another is None
+            self._make(Priority.SPECULATIVE, endpointer, (another or so_far)())
         elif endpointer.pause == 0 and FIRST <= heard <= WITHIN:
             since = (endpointer.index - self._covered) * FRAME_DURATION
             if (not self._covered or since >= PERIOD) and self._idle() and not self._draft:
@@ -207,19 +223,24 @@ class Pieces:
         pre_roll: float,
         silence: float,
         new_watch: Callable[[], UrgentWatch],
+        wider: float = 0.0,
     ) -> None:
-        """`pre_roll` is heard before the speech of a piece, and `silence` ends it; in seconds."""
+        """`pre_roll` is heard before the speech of a piece, and `silence` ends it; in seconds.
+
+        At a pause, another draft has `wider` seconds before it; 0 makes none.
+        """
         self._piece = replace(
             settings.utterance, max_duration=PIECE, end_silence=silence, min_speech=0.0
         )
         self._pre_roll, self._new_watch = pre_roll, new_watch
+        self._wider = frame_count(max(pre_roll, wider)) if wider else 0
         self._watch = self._last = new_watch()
         self._begin([])
 
     def _begin(self, earlier: list[tuple[Frame, float]]) -> None:
         """Begin a piece; the draft of the last one may still be under way."""
         self._endpointer = Endpointer(self._piece, self._pre_roll, True)
-        self._buffer = UtteranceBuffer(frame_count(self._pre_roll), earlier)
+        self._buffer = UtteranceBuffer(max(self._wider, frame_count(self._pre_roll)), earlier)
         self._last.discard()
         self._last, self._watch = self._watch, self._new_watch()
 
@@ -236,10 +257,17 @@ class Pieces:
             # The end of one piece is the pre-roll of the next: it is no beginning of a sentence.
             self._begin(self._buffer.rest(None))
         elif self._endpointer.speaking and makes_drafts:
-            self._watch.follow(self._endpointer, self._so_far)
+            wider = self._whole if self._wider else None
+            self._watch.follow(self._endpointer, self._so_far, wider)
+
+    def _whole(self) -> Utterance:
+        return self._buffer.utterance(self._endpointer, Ending.COMMAND, '')
 
     def _so_far(self) -> Utterance:
-        return self._buffer.utterance(self._endpointer, Ending.COMMAND, '')
+        whole = self._whole()
+        before = round((whole.speech_start - whole.time) / FRAME_DURATION)
+        surplus = before - frame_count(self._pre_roll) if self._wider else 0
+        return whole if surplus <= 0 else _without_first(whole, surplus)
 
     def found(self) -> UrgentCommand | None:
         """Return the urgent command, once a draft that is done is one."""
@@ -249,6 +277,15 @@ class Pieces:
         """Abort the drafts that are made."""
         self._last.discard()
         self._watch.discard()
+
+
+def _without_first(utterance: Utterance, frames: int) -> Utterance:
+    return replace(
+        utterance,
+        samples=utterance.samples[frames * FRAME_LENGTH :],
+        time=utterance.time + frames * FRAME_DURATION,
+        speech=utterance.speech[frames:],
+    )
 
 
 class UrgentEar:
@@ -275,7 +312,9 @@ class UrgentEar:
         self._louder_voice = LouderVoice()
         pre_roll = settings.microphone.pre_roll
         self._whole = Pieces(settings, pre_roll, PIECE_SILENCE, lambda: new_watch(False))
-        self._louder = Pieces(settings, LOUDER_PRE_ROLL, LOUDER_SILENCE, lambda: new_watch(True))
+        self._louder = Pieces(
+            settings, LOUDER_PRE_ROLL, LOUDER_SILENCE, lambda: new_watch(True), LOUDER_WIDER
+        )
 
     def take(self, frame: Frame, probability: float) -> None:
         """Take a frame with its probability of speech."""

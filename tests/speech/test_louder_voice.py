@@ -75,6 +75,7 @@ def heard(voiced: float = 0.4) -> Utterance:
         ('Stop!', -1.0, 'I go to the kitchen.', 'Stop!'),
         ('top', -2.5, 'I go to the kitchen.', 'Stop.'),
         ('Let it stop', -2.0, 'I go to the kitchen.', None),  # more than one word more
+        ('Top top top top top top top', -2.5, 'I go to the kitchen.', 'Stop.'),  # once, repeated
         ('top', -9.0, 'I go to the kitchen.', None),  # it does not sound like it
         ('top', -2.5, 'I go to the top of the hill.', None),  # the robot says that
         ('Stop!', -1.0, 'I stop at the door.', None),
@@ -92,10 +93,12 @@ def test_a_person_alone_may_be_understood_by_the_sound(text, score, robot, writt
     assert (found.hypothesis.text if found is not None else None) == written
 
 
-@pytest.mark.parametrize('text', ["Don't stop.", 'Do not stop.', 'Never stop.'])
+@pytest.mark.parametrize(
+    'text', ["Don't stop.", 'Do not stop.', 'Never stop.', "I don't want to stop at the"]
+)
 def test_a_negation_is_no_word_of_the_robot(text):
     own_voice = OwnVoice(clock=lambda: 0.0)
-    own_voice.add('You must never go there, and please do not enter.')
+    own_voice.add('You must never go there, and please do not enter to look at the map.')
     said = Hypothesis((Segment(text, 0.0, 1.0, -0.1, 0.01, 0.8),), 'en')
     assert urgent_command(heard(0.7), said, KNOWN, own_voice) is None
 
@@ -125,7 +128,7 @@ def test_stop_acts_in_the_middle_of_a_sentence(ear):
 
 
 def test_the_robot_alone_never_acts(ear):
-    for number, text in enumerate(SENTENCES):
+    for number, text in enumerate(SENTENCES[:16]):  # ten of them have the word
         robot = VOICES[number % len(VOICES)]
         below = (0.0, 15.0, 30.0, None)[number % 4]
         acted = ear.hear(case(text, robot, below, number), text)
