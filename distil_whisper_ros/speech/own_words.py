@@ -279,7 +279,7 @@ def _beside_urgent(
     # The model repeats a word that was said once.
     own |= {place for place, word in enumerate(heard) if word in urgent and word in said}
     # "Don't stop" is the person's, although the robot says "do not enter".
-    certain = {place for row in rows if len(row) >= CERTAIN[0] for place, _ in row}
+    certain = _unbroken(pairs, CERTAIN[0])
     negations = {
         place
         for place, word in enumerate(heard)
@@ -297,6 +297,18 @@ def _beside_urgent(
         if place not in own:
             run.add(place)
     return {*range(len(heard))} - kept - negations
+
+
+def _unbroken(pairs: Sequence[tuple[int, int]], least: int) -> set[int]:
+    """Return the places of at least so many pairs that follow each other without a gap."""
+    found: set[int] = set()
+    run: list[tuple[int, int]] = []
+    for pair in [*pairs, (-1, -1)]:
+        if run and pair != (run[-1][0] + 1, run[-1][1] + 1):
+            found |= {place for place, _ in run} if len(run) >= least else set()
+            run = []
+        run.append(pair)
+    return found
 
 
 def _sure(heard: Heard, places: range, least: float) -> bool:
