@@ -41,6 +41,7 @@ def wordings(
     lists = slot_lists(slots)
     found: list[Wording] = []
     for command in filter(None, commands):
+        _check_text(command, name)
         choices = [_choices(slot, command, lists, name) for slot in SLOT.findall(command)]
         rest = SLOT.sub('', command)
         if '{' in rest or '}' in rest:
@@ -71,6 +72,7 @@ def slot_lists(slots: Iterable[str]) -> dict[str, list[str]]:
     """Return the choices of each list of `commands.slots`; raise a SettingError."""
     lists = {}
     for line in filter(None, slots):
+        _check_text(line, 'commands.slots')
         name, colon, values = line.partition(':')
         choices = [value.strip() for value in values.split(',') if value.strip()]
         if not colon or not name.strip() or not choices:
@@ -84,6 +86,11 @@ def slot_lists(slots: Iterable[str]) -> dict[str, list[str]]:
             )
         lists[name.strip()] = choices
     return lists
+
+
+def _check_text(text: str, parameter: str) -> None:
+    if '\0' in text:
+        raise SettingError(f'{parameter} has {text[:40]!r}, but must not have a zero character')
 
 
 def _choices(

@@ -39,6 +39,11 @@ def check_wake_phrase(text: str) -> None:
     letters = sum(each.isalnum() for each in text)
     # A character of Chinese or Japanese is as long as a syllable.
     least = 2 if any(is_dense(each) for each in text) else LEAST_LETTERS
+    if '\0' in text:
+        raise SettingError(
+            f'hands_free.wake_phrases has {text[:LONGEST_PHRASE]!r}, but must not have a zero '
+            'character'
+        )
     if text and not (least <= letters and len(text) <= LONGEST_PHRASE):
         raise SettingError(
             f'hands_free.wake_phrases has {text[:LONGEST_PHRASE]!r}, which is not a name of '

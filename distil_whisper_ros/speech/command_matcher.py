@@ -19,7 +19,7 @@ from ..core.command_grammar import MAX_WORDINGS, Wording
 from ..core.settings import CommandSettings
 from ..core.spelling import NUMBER_WORDS, spell
 from ..core.types import Command, Hypothesis, Utterance
-from .command_rules import CLAUSE_END, core, forbids, once, SENTENCE_END
+from .command_rules import CLAUSE_END, core, forbids, is_corrected, once, SENTENCE_END
 from .words import words
 
 # Fitted on 59 and 74 single words of people, clean and in noise of 10 dB, with lists of 10 and 50
@@ -102,6 +102,7 @@ def match(
         each
         for each in _best_of_each([*by_sound, *by_text])
         if not forbids(hypothesis.text, said, plain(each.wording), clauses, sentences)
+        and not _is_corrected(said, plain(each.wording), known)
     ]
     alternatives = tuple(likely[:ALTERNATIVES])
     acts = alternatives and alternatives[0].score >= settings.min_score
@@ -222,6 +223,12 @@ def _by_text(said: str, known: Iterable[Wording]) -> list[Command]:
         for each in known
         if said and (plain(each.text) in (said, inner) or core(plain(each.text)) == inner)
     ]
+
+
+def _is_corrected(said: str, wording: str, known: Iterable[Wording]) -> bool:
+    _, found, behind = f' {said} '.partition(f' {wording} ')
+    others = (plain(each.text) for each in known)
+    return bool(found and behind) and is_corrected(behind.strip(), wording, others)
 
 
 def _within(said: str, known: Iterable[Wording]) -> list[Command]:

@@ -4,6 +4,7 @@
 are plain ones: see `command_matcher.plain`.
 """
 
+from collections.abc import Iterable
 import re
 
 # A sentence with one of these words is no command, unless the command itself has the word.
@@ -51,6 +52,20 @@ CLAUSE_END = re.compile(r'[.,!?;:]+')
 # "No, stop!" and "no no no stop" want it; "no left" and "no, no left" do not.
 NO = re.compile(r'no\b', re.IGNORECASE)
 NO_FIRST = re.compile(r'(?:no\s*[,.!;:]+\s*|no\s+(?=no\b))+(?:(?<=no )no\s+)?', re.IGNORECASE)
+
+
+# What somebody says before the right word: "turn left, I mean right".
+CORRECTION = re.compile(
+    r'^(?:(?:i mean|i meant|no|not|sorry|wait|actually|rather|or|oops|better|now|okay|well|um|uh|'
+    r'er) )*'
+)
+
+
+def is_corrected(behind: str, command: str, others: Iterable[str]) -> bool:
+    """Return whether what is said behind a command is the end of another one: "or right"."""
+    rest = POLITE_BEHIND.sub('', f' {CORRECTION.sub("", f"{behind} ").strip()}')
+    ends = rest.strip() and any(f' {other}'.endswith(rest) for other in others)
+    return bool(ends) and not f' {command}'.endswith(rest)
 
 
 def core(said: str) -> str:

@@ -180,6 +180,11 @@ class OwnVoice:
             ]
         return [word for part in parts for word in part][-MOST_WORDS:]
 
+    def says(self, utterance: Utterance, text: str) -> bool:
+        """Return whether all words of a text are among the robot's during an utterance."""
+        words = {*keys(text)}
+        return bool(words) and words <= {*self.said(utterance)}
+
     def is_beside(self, utterance: Utterance, settings: SelfSpeechSettings) -> bool:
         """Return whether its words may be in what is heard, since people may interrupt it."""
         return settings.barge_in and bool(self.said(utterance))

@@ -38,6 +38,8 @@ SURE, GUESSED = 0.7, 0.3  # of a whole text that may be the robot's, and of anot
 # misheard, were up to 3 dB louder than the others, and people's that were heard 20 dB and more.
 LOUDER = 6.0
 MOST_WORDS = 400  # that are compared, the latest ones
+NEGATED = 3  # words behind a negation that it is about
+NEGATIONS = frozenset('not never no dont cant wont without'.split())
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,16 @@ def _beside_urgent(
     shouted = {place for place, word in enumerate(heard) if word in urgent and word not in said}
     shouted -= in_row
     own = ({place for place, _ in pairs} | _misheard_places(heard, said, pairs)) - shouted
+    # The model repeats a word that was said once.
+    own |= {place for place, word in enumerate(heard) if word in urgent and word in said}
+    # "Don't stop" is the person's, although the robot says "do not enter".
+    certain = _unbroken(pairs, CERTAIN[0])
+    negations = {
+        place
+        for place, word in enumerate(heard)
+        if word in NEGATIONS and shouted & {*range(place + 1, place + 1 + NEGATED)}
+    } - certain
+    own -= negations
     if not (shouted and pairs):
         return own
     kept: set[int] = set()  # what stands elsewhere is the robot's, misheard
@@ -284,7 +296,19 @@ def _beside_urgent(
             run = set()
         if place not in own:
             run.add(place)
-    return {*range(len(heard))} - kept
+    return {*range(len(heard))} - kept - negations
+
+
+def _unbroken(pairs: Sequence[tuple[int, int]], least: int) -> set[int]:
+    """Return the places of at least so many pairs that follow each other without a gap."""
+    found: set[int] = set()
+    run: list[tuple[int, int]] = []
+    for pair in [*pairs, (-1, -1)]:
+        if run and pair != (run[-1][0] + 1, run[-1][1] + 1):
+            found |= {place for place, _ in run} if len(run) >= least else set()
+            run = []
+        run.append(pair)
+    return found
 
 
 def _sure(heard: Heard, places: range, least: float) -> bool:

@@ -14,14 +14,15 @@ All of it runs in the listener's thread; see `listening.py`.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from ..core.audio_format import Frame, frame_count, FRAME_DURATION
+from ..core.audio_format import Frame, frame_count, FRAME_DURATION, FRAME_LENGTH
 from ..core.scheduler import Job, Priority
 from ..core.settings import DecodingSettings, Settings
 from ..core.types import Ending, Hypothesis, Utterance
 from .attention import name_end
-from .command_matcher import plain, urgent_words
+from .command_matcher import match, plain, urgent_words
 from .endpointer import Endpointer
 from .hallucination_filter import filtered
+from .louder_voice import LouderVoice
 from .own_voice import OwnVoice
 from .own_words import keys
 from .utterance_buffer import UtteranceBuffer
@@ -31,10 +32,14 @@ FIRST = 0.4  # s of speech at which the first draft is made
 PERIOD = 0.35  # s from one draft to the next while the person speaks
 WITHIN = 2.5  # s from the beginning of an utterance in which drafts are made
 MORE = 2  # words more than the longest urgent command has, behind which no draft is made
+SOUND_MORE = 1  # words more in a text that sounds like one
 TOKENS = 16  # of a draft: a longer text is none, or the model repeats itself
 FASTEST = 4.0  # words of a repetition in a second of speech: the model makes more of one word
 PIECE = 3.0  # s of what is heard during robot speech that belong together
 PIECE_SILENCE = 0.3  # s of silence that end such a piece before
+LOUDER_PRE_ROLL = 0.064  # s before a voice that is louder than the robot: its "s" is not
+LOUDER_WIDER = 0.2  # s, with which it is tried again: its "s" may be longer
+LOUDER_SILENCE = 0.5  # s: the quiet parts of a sentence are lost in the robot's voice
 
 Submit = Callable[[Priority, Utterance, DecodingSettings], Job]
 
@@ -53,13 +58,23 @@ def urgent_command(
     settings: Settings,
     own_voice: OwnVoice | None = None,
     names: Sequence[str] = (),
+    alone: bool = False,
 ) -> UrgentCommand | None:
     """Return the urgent command if a text is nothing else, and likely enough; or None.
 
     What the robot itself says meanwhile, `own_voice`, does not count, and one of the `names` may
     be said before. Where a draft repeats a word more often than it was said, it is written once.
+    `alone` tells that the person is heard without the robot: then a short text also counts if it
+    only sounds like a command, as "top" like "stop", and all of its words are the person's.
     """
-    if own_voice is not None:
+    if alone:
+        heard = _as_it_sounds(utterance, hypothesis, settings)
+        if own_voice is not None and any(
+            own_voice.says(utterance, each.text) for each in (hypothesis, heard)
+        ):
+            return None
+        hypothesis = heard
+    elif own_voice is not None:
         known = {word for each in settings.commands.urgent_wordings for word in keys(each.text)}
         hypothesis = own_voice.without(utterance, hypothesis, known)
     name = hypothesis.text[: name_end(hypothesis.text, names)]
@@ -69,15 +84,39 @@ def urgent_command(
     first, times = found
     count = times * len(first.split())
     if times > 1 and count > FASTEST * utterance.voiced + 1:
-        (segment,) = hypothesis.segments
-        text = f'{name}, {first}.' if name else f'{first[:1].upper()}{first[1:]}.'
-        once = replace(segment, text=text, compression_ratio=1.0, truncated=False, words=())
-        hypothesis = replace(hypothesis, segments=(once,))
+        hypothesis = _written(hypothesis, f'{name}, {first}' if name else first)
     transcript = filtered(hypothesis, utterance, settings, names)
-    # By its words, since the commands may have it in another way, as "Stop" or "{stop,halt}".
-    known = {plain(each.text) for each in settings.commands.urgent_wordings}
-    urgent = plain(transcript.command.wording) in known
+    urgent = _is_urgent(transcript.command.wording, settings)
     return UrgentCommand(utterance, hypothesis) if transcript.accepted and urgent else None
+
+
+def _as_it_sounds(utterance: Utterance, hypothesis: Hypothesis, settings: Settings) -> Hypothesis:
+    """Return a hypothesis with the urgent command as its text, if it sounds like one."""
+    text = hypothesis.text
+    if urgent_words(text, settings.commands) or len(hypothesis.segments) != 1:
+        return hypothesis
+    spoken = plain(text).split()
+    if len({*spoken}) == 1 and len(spoken) > FASTEST * utterance.voiced + 1:
+        text = spoken[0]
+        hypothesis = _written(hypothesis, text)
+    wording = match(hypothesis, utterance, settings.commands, trusted=False).command.wording
+    more = len(plain(text).split()) - len(plain(wording).split())
+    if more > SOUND_MORE or not _is_urgent(wording, settings):
+        return hypothesis
+    return _written(hypothesis, wording)
+
+
+def _is_urgent(wording: str, settings: Settings) -> bool:
+    # By its words, since the commands may have it in another way, as "Stop" or "{stop,halt}".
+    return plain(wording) in {plain(each.text) for each in settings.commands.urgent_wordings}
+
+
+def _written(hypothesis: Hypothesis, text: str) -> Hypothesis:
+    """Return a hypothesis of one segment with another text."""
+    (segment,) = hypothesis.segments
+    text = f'{text[:1].upper()}{text[1:]}.'
+    other = replace(segment, text=text, compression_ratio=1.0, truncated=False, words=())
+    return replace(hypothesis, segments=(other,))
 
 
 class UrgentWatch:
@@ -90,15 +129,18 @@ class UrgentWatch:
         idle: Callable[[], bool],
         own_voice: OwnVoice | None = None,
         names: Sequence[str] = (),
+        alone: bool = False,
     ) -> None:
         """`submit` gives the scheduler a draft; `idle` tells whether it has nothing to do.
 
-        `own_voice` knows what the robot says; `names` are the wake phrases.
+        `own_voice` knows what the robot says; `names` are the wake phrases. `alone` is that of
+        `urgent_command`.
         """
-        self._settings = settings
+        self._settings, self._alone = settings, alone
         self._submit, self._idle = submit, idle
         self._own_voice, self._names = own_voice or OwnVoice(), names
         self._draft: tuple[Utterance, Job] | None = None
+        self._once_more = False  # whether to make another draft at this pause
         self._covered = 0  # frames of the utterance that the latest draft has
         self._over = not settings.commands.all_urgent or not settings.utterance.endpointing
         commands = (each.text for each in settings.commands.urgent_wordings)
@@ -107,18 +149,28 @@ class UrgentWatch:
             for texts in (commands, names)
         )
 
-    def follow(self, endpointer: Endpointer, so_far: Callable[[], Utterance]) -> None:
-        """Look after each frame of speech whether to make a draft of the utterance so far."""
+    def follow(
+        self,
+        endpointer: Endpointer,
+        so_far: Callable[[], Utterance],
+        wider: Callable[[], Utterance] | None = None,
+    ) -> None:
+        """Look after each frame of speech whether to make a draft of the utterance so far.
+
+        `wider` has more before the speech, for another draft at a pause.
+        """
         start, end = endpointer.speech_start, endpointer.speech_end
         if self._over or start is None or end is None:
             return
         heard = (endpointer.index - start) * FRAME_DURATION
         if heard > WITHIN + 2 * PAUSE * FRAME_DURATION:
             return
-        if endpointer.pause >= PAUSE and self._covered < end:
+        if endpointer.pause >= PAUSE and (self._covered < end or self._once_more):
             if self._draft is not None:
                 return  # what it tells comes sooner than what another one would
-            self._make(Priority.SPECULATIVE, endpointer, so_far())
+            another = wider if self._once_more and self._covered >= end else None
+            self._once_more = wider is not None and another is None
+            self._make(Priority.SPECULATIVE, endpointer, (another or so_far)())
         elif endpointer.pause == 0 and FIRST <= heard <= WITHIN:
             since = (endpointer.index - self._covered) * FRAME_DURATION
             if (not self._covered or since >= PERIOD) and self._idle() and not self._draft:
@@ -146,7 +198,7 @@ class UrgentWatch:
             return None  # the utterance itself is transcribed, and its request tells what is wrong
         hypothesis = job.future.result()
         command = urgent_command(
-            utterance, hypothesis, self._settings, self._own_voice, self._names
+            utterance, hypothesis, self._settings, self._own_voice, self._names, self._alone
         )
         said = plain(self._own_voice.without(utterance, hypothesis).text).split()
         self._over = len(said) > self._longest + MORE and len({*said}) > MORE
@@ -159,11 +211,88 @@ class UrgentWatch:
             self._draft = None
 
 
+class Pieces:
+    """Makes drafts of speech that may have no silence: in pieces, each one an utterance.
+
+    A piece ends at a short silence, or when it is PIECE s long.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pre_roll: float,
+        silence: float,
+        new_watch: Callable[[], UrgentWatch],
+        wider: float = 0.0,
+    ) -> None:
+        """`pre_roll` is heard before the speech of a piece, and `silence` ends it; in seconds.
+
+        At a pause, another draft has `wider` seconds before it; 0 makes none.
+        """
+        self._piece = replace(
+            settings.utterance, max_duration=PIECE, end_silence=silence, min_speech=0.0
+        )
+        self._pre_roll, self._new_watch = pre_roll, new_watch
+        self._wider = frame_count(max(pre_roll, wider)) if wider else 0
+        self._watch = self._last = new_watch()
+        self._begin([])
+
+    def _begin(self, earlier: list[tuple[Frame, float]]) -> None:
+        """Begin a piece; the draft of the last one may still be under way."""
+        self._endpointer = Endpointer(self._piece, self._pre_roll, True)
+        self._buffer = UtteranceBuffer(max(self._wider, frame_count(self._pre_roll)), earlier)
+        self._last.discard()
+        self._last, self._watch = self._watch, self._new_watch()
+
+    @property
+    def speaking(self) -> bool:
+        """Whether there is speech in the piece so far."""
+        return self._endpointer.speaking
+
+    def take(self, frame: Frame, probability: float, makes_drafts: bool = True) -> None:
+        """Take a frame with its probability of speech."""
+        ending = self._endpointer.step(probability)
+        self._buffer.push(frame, probability, self._endpointer.speaking)
+        if ending is not None:
+            # The end of one piece is the pre-roll of the next: it is no beginning of a sentence.
+            self._begin(self._buffer.rest(None))
+        elif self._endpointer.speaking and makes_drafts:
+            wider = self._whole if self._wider else None
+            self._watch.follow(self._endpointer, self._so_far, wider)
+
+    def _whole(self) -> Utterance:
+        return self._buffer.utterance(self._endpointer, Ending.COMMAND, '')
+
+    def _so_far(self) -> Utterance:
+        whole = self._whole()
+        before = round((whole.speech_start - whole.time) / FRAME_DURATION)
+        surplus = before - frame_count(self._pre_roll) if self._wider else 0
+        return whole if surplus <= 0 else _without_first(whole, surplus)
+
+    def found(self) -> UrgentCommand | None:
+        """Return the urgent command, once a draft that is done is one."""
+        return self._last.found() or self._watch.found()
+
+    def discard(self) -> None:
+        """Abort the drafts that are made."""
+        self._last.discard()
+        self._watch.discard()
+
+
+def _without_first(utterance: Utterance, frames: int) -> Utterance:
+    return replace(
+        utterance,
+        samples=utterance.samples[frames * FRAME_LENGTH :],
+        time=utterance.time + frames * FRAME_DURATION,
+        speech=utterance.speech[frames:],
+    )
+
+
 class UrgentEar:
     """Hears urgent commands while the robot speaks, and drops everything else.
 
-    What is heard then may have no silence, since the microphone hears the robot, too. So it comes
-    in pieces: each one ends at a short silence, or when it is PIECE s long.
+    The microphone hears the robot, too. A person is louder: what is louder than the robot is heard
+    by itself. The whole is heard as well, for a person who is not, and while the robot is silent.
     """
 
     def __init__(
@@ -175,40 +304,33 @@ class UrgentEar:
         names: Sequence[str] = (),
     ) -> None:
         """Take what an UrgentWatch takes."""
-        self._settings = settings
-        self._new = lambda: UrgentWatch(settings, submit, idle, own_voice, names)
-        self._piece = replace(
-            settings.utterance, max_duration=PIECE, end_silence=PIECE_SILENCE, min_speech=0.0
-        )
-        self._pre_roll = frame_count(settings.microphone.pre_roll)
-        self._watch = self._last = self._new()
-        self._begin([])
+        self._threshold = settings.utterance.vad_threshold
 
-    def _begin(self, earlier: list[tuple[Frame, float]]) -> None:
-        """Begin a piece; the draft of the last one may still be under way."""
-        self._endpointer = Endpointer(self._piece, self._settings.microphone.pre_roll, True)
-        self._buffer = UtteranceBuffer(self._pre_roll, earlier)
-        self._last.discard()
-        self._last, self._watch = self._watch, self._new()
+        def new_watch(alone: bool) -> UrgentWatch:
+            return UrgentWatch(settings, submit, idle, own_voice, names, alone)
+
+        self._louder_voice = LouderVoice()
+        pre_roll = settings.microphone.pre_roll
+        self._whole = Pieces(settings, pre_roll, PIECE_SILENCE, lambda: new_watch(False))
+        self._louder = Pieces(
+            settings, LOUDER_PRE_ROLL, LOUDER_SILENCE, lambda: new_watch(True), LOUDER_WIDER
+        )
 
     def take(self, frame: Frame, probability: float) -> None:
         """Take a frame with its probability of speech."""
-        ending = self._endpointer.step(probability)
-        self._buffer.push(frame, probability, self._endpointer.speaking)
-        if ending is not None:
-            # The end of one piece is the pre-roll of the next: it is no beginning of a sentence.
-            self._begin(self._buffer.rest(None))
-        elif self._endpointer.speaking:
-            self._watch.follow(self._endpointer, self._so_far)
-
-    def _so_far(self) -> Utterance:
-        return self._buffer.utterance(self._endpointer, Ending.COMMAND, '')
+        spoken = probability >= self._threshold
+        louder = self._louder_voice.is_louder(frame.samples, spoken)
+        before = self._louder.speaking
+        self._louder.take(frame, probability if louder else 0.0)
+        if self._louder.speaking and not before:
+            self._whole.discard()  # its draft would be in the way
+        self._whole.take(frame, probability, not self._louder.speaking)
 
     def found(self) -> UrgentCommand | None:
         """Return the urgent command, once a draft that is done is one."""
-        return self._last.found() or self._watch.found()
+        return self._louder.found() or self._whole.found()
 
     def discard(self) -> None:
         """Abort the drafts that are made."""
-        self._last.discard()
-        self._watch.discard()
+        self._louder.discard()
+        self._whole.discard()

