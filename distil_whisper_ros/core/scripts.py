@@ -5,6 +5,7 @@ speech was Japanese, and an English name within a Chinese text keeps its own.
 """
 
 from collections.abc import Iterable
+import re
 import unicodedata
 
 # First and last code points.
@@ -19,6 +20,8 @@ DENSE = (
     (0xFF00, 0xFF9F),  # punctuation of full width, kana of half width
     (0x20000, 0x3FFFF),  # rare Chinese characters
 )
+
+WIDE_SPACE = re.compile(r'(?<=[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f]) +')
 
 
 def is_dense(character: str) -> bool:
@@ -35,6 +38,14 @@ def join_texts(texts: Iterable[str]) -> str:
             joined += ' '
         joined += text
     return joined
+
+
+def without_wide_spaces(text: str) -> str:
+    """Return a text without spaces behind punctuation of full width, which has its own.
+
+    Whisper may write them between Chinese sentences. In Thai a space ends a sentence, and stays.
+    """
+    return WIDE_SPACE.sub('', text)
 
 
 def width(text: str) -> int:

@@ -5,6 +5,7 @@ import math
 import re
 
 from ..core.errors import ModelError
+from ..core.scripts import without_wide_spaces
 from ..core.settings import ModelSettings
 from ..core.types import Segment, Word
 from .clip import Clip
@@ -38,7 +39,7 @@ class SegmentBuilder:
         # Special tokens are no text, even where the tokenizer does not mark them.
         kept = self._whisper.special_tokens.text_positions(result.tokens)
         tokens = [result.tokens[index] for index in kept]
-        text = self._text(tokens).strip()
+        text = without_wide_spaces(self._text(tokens).strip())
         words = self.words(result, clip) if settings.word_timestamps else []
         confidences = [math.exp(scores[index]) for index in kept]
         return Segment(

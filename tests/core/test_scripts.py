@@ -2,7 +2,7 @@
 
 import pytest
 
-from distil_whisper_ros.core.scripts import join_texts, width
+from distil_whisper_ros.core.scripts import join_texts, width, without_wide_spaces
 from distil_whisper_ros.core.types import Hypothesis, Segment
 
 
@@ -28,3 +28,16 @@ def test_the_width_of_a_text():
     assert width('robot') == 5
     assert width('前进。') == 6
     assert width('สวัสดี') == 4
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('早上好。 今天， 我们去。', '早上好。今天，我们去。'),
+        ('สวัสดี ครับ', 'สวัสดี ครับ'),
+        ('Go. Stop, now.', 'Go. Stop, now.'),
+        ('おはよう ございます', 'おはよう ございます'),
+    ],
+)
+def test_no_space_behind_punctuation_of_full_width(text, expected):
+    assert without_wide_spaces(text) == expected
