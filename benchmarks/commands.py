@@ -8,7 +8,7 @@ below, and with one of fifty. `--sounds` is a folder of sounds without words. Th
 people and a book of the other benchmarks are ordinary speech. Printed are the commands that are
 right by the free text alone ("by text"), by the decoder's comparison alone ("decoder"), by all
 that is known ("likeliest"), and that act, and the false ones; results/commands.png has misses
-against false commands for each `commands.min_score`.
+against false commands for each `commands.min_score`. `--details` prints a line for each false one.
 """
 
 import argparse
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
     parser.add_argument('--speech', type=Path, required=True, help='words with their texts')
     parser.add_argument('--sounds', type=Path, help='sounds without words')
+    parser.add_argument('--details', action='store_true', help='a line for each false command')
     options = parser.parse_args()
     transcriber = Transcriber(Settings().model.replaced(id=options.model, language='en'))
     known = cases(options.speech, options.sounds)
@@ -105,6 +106,8 @@ def main() -> None:
         print('\r', end='', file=sys.stderr)
         print(f'\n{options.model}, {name}')
         show(known, commands, [each[0] for each in heard], [each[2] for each in heard])
+        if options.details:
+            detail(known, [each[0] for each in heard])
         print(f'comparing takes {statistics.median(each[1] for each in heard):.3f} s')
         curves[name] = curve(known, commands, [each[0] for each in heard])
     draw(curves, RESULTS / 'commands.png')
@@ -156,6 +159,14 @@ def show(
             first = figures if inside else f'{"":>26}'
             last = f'{sum(text):>9}' if inside else ''
             print(f'{label:<24}{len(rows):>6}{first}{sum(acts) - right:>7}{last}')
+
+
+def detail(known: list[Case], heard: list[Transcript]) -> None:
+    """Print each command that acts without having been said, and what was written."""
+    for case, transcript in zip(known, heard):
+        found = transcript.command
+        if found.score >= CommandSettings().min_score and found.text != case.text:
+            print(f'{case.kind}: "{case.text}" is "{transcript.text}", and acts as {found}')
 
 
 def decoders(transcript: Transcript) -> str:

@@ -2,7 +2,7 @@
 
 The arithmetic is that of transformers' feature extractor, which works on the CPU: on a Jetson that
 is a wait for the slower of the two. One thing differs: behind the audio are no digital zeros, but
-an even, soft noise, as no room falls silent from one moment to the next. In digital silence Whisper
+an even, soft noise: no room falls silent from one moment to the next. In digital silence Whisper
 hears short words wrong and does not find the end of the text; `benchmarks/audio_context.py`
 measures it.
 """
