@@ -8,8 +8,9 @@ to the likeliest one there, and a word at most BONUS in all. Behind it the text 
 A bonus can put words into a text that nobody said, so there are limits. The search for the text
 is what it is without hotwords: in int8, a row more would change how all others are rounded. A
 hotword takes the place of words that have letters in common with it, so that they may be the
-word misheard, and only if the text without it is at most BONUS likelier. Each comes once. The
-bonus is that of Zhao et al., "Shallow-Fusion End-to-End Contextual Biasing" (Interspeech 2019).
+word misheard; the text without it may be at most BONUS likelier, and less where those words were
+hardly in doubt: "Play" is not "Clay". Each hotword comes once. The bonus is that of Zhao et al.,
+"Shallow-Fusion End-to-End Contextual Biasing" (Interspeech 2019).
 """
 
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import torch
 
 from ...core.scheduler import JobContext
 from .greedy import Beginning, GreedyDecoder
-from .hotwords import BONUS, Hotwords, is_similar, Node
+from .hotwords import BONUS, DOUBT, Hotwords, is_similar, Node
 from .types import DecodingOptions, DecodingResult
 
 ROWS = 8  # tries that are followed at once
@@ -185,7 +186,7 @@ class _Search:
             ]
             done += filter(self._is_done, following)
             tries = [each for each in following if not self._is_done(each)]
-        return sorted((one for one in done if self._lost(one) <= BONUS), key=self._lost)
+        return sorted((one for one in done if self._is_likely(one)), key=self._lost)
 
     def _begun(self) -> Iterator[_Try]:
         """Return each first token of a hotword, and where it may be."""
@@ -232,6 +233,10 @@ class _Search:
     def _is_done(self, one: _Try) -> bool:
         enough = len(one.tokens) == one.length + COMPARED
         return one.length > 0 and (enough or one.end == len(self._text))
+
+    def _is_likely(self, one: _Try) -> bool:
+        doubt = -sum(self._reading.own[number] for number in one.replaced)
+        return self._lost(one) <= min(BONUS, DOUBT * doubt)
 
     def _lost(self, one: _Try) -> float:
         """Return by how many nats the text is likelier without the hotword."""

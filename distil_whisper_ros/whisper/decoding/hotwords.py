@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 import re
 
-# Chosen on 384 utterances, and tried on others: see "Rare words" in docs/measurements.md.
+# Where they come from is in docs/measurements.md, "Rare words".
 BONUS = 5.0  # nats, for a whole word
+DOUBT = 2.5  # times the words in its place are less than certain, in nats: a bonus at most
 SIMILAR = 0.6  # share of letters that a hotword and the words in its place have in common
 
 
