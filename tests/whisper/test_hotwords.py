@@ -1,6 +1,7 @@
 """Hotwords beside a beam search: which come into a text, and that nobody's words become others."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from rare_words import NAMES, PATTERNS
@@ -61,7 +62,8 @@ FITS = {(TELL, ZOR): -4.0, (ZOR, BL): -0.1, (BL, AX): -0.1, (AX, DOT): -0.1, (DO
 
 
 def heard(hotwords, own=OWN, likely=FITS, text=TEXT) -> list[int]:
-    tries = _Search(Script(own, likely, text), hotwords).likely(JobContext())
+    reading: Any = Script(own, likely, text)
+    tries = _Search(reading, hotwords).likely(JobContext())
     return _replaced(text, tries)
 
 
