@@ -171,6 +171,7 @@ class _Search:
         self._reading, self._hotwords = reading, hotwords
         self._text = reading.text
         self._plain = f' {hotwords.plain(reading.text)} '
+        self._spans: dict[int, list[tuple[int, str]]] = {}
 
     def likely(self, context: JobContext) -> list[_Try]:
         """Return the hotwords that are likely enough, the best first; raise JobAborted."""
@@ -221,14 +222,21 @@ class _Search:
 
         The words begin with the token `begin`.
         """
-        text, inside = self._text, self._hotwords.inside
-        if text[begin] in inside or f' {word} ' in self._plain:
+        if f' {word} ' in self._plain:
             return []
-        return [
-            end
-            for end in range(begin + 1, min(begin + REPLACED + 1, len(text)))
-            if text[end] not in inside and is_similar(self._hotwords.plain(text[begin:end]), word)
-        ]
+        return [end for end, words in self._words(begin) if is_similar(words, word)]
+
+    def _words(self, begin: int) -> list[tuple[int, str]]:
+        """Return the words that begin with a token, each with the token before which they end."""
+        text, inside = self._text, self._hotwords.inside
+        if begin not in self._spans:
+            last = begin if text[begin] in inside else min(begin + REPLACED, len(text) - 1)
+            self._spans[begin] = [
+                (end, self._hotwords.plain(text[begin:end]))
+                for end in range(begin + 1, last + 1)
+                if text[end] not in inside
+            ]
+        return self._spans[begin]
 
     def _is_done(self, one: _Try) -> bool:
         enough = len(one.tokens) == one.length + COMPARED
