@@ -160,7 +160,8 @@ class SegmentDecoder:
                 for form in (word, word[:1].upper() + word[1:])
             }
             tokens = self.whisper.tokenizer(sorted(forms), add_special_tokens=False).input_ids
-            self._hotwords = words, Hotwords(tokens, self.whisper.inside_words)
+            inside, text = self.whisper.inside_words, self.whisper.tokenizer.decode
+            self._hotwords = words, Hotwords(tokens, inside, text)
         return self._hotwords[1]
 
     def _languages(self, states: torch.Tensor, allowed: list[str], before: str) -> list[str]:

@@ -71,6 +71,7 @@ LIBRARIES = {
     'whisper/model_loading': {'torch', 'transformers'},
     'whisper/decoding/types': {'torch'},
     'whisper/decoding/beam': {'torch'},
+    'whisper/decoding/hotword_search': {'torch'},
     'whisper/decoding/greedy': {'torch'},
     'whisper/decoding/network': {'torch'},
     'whisper/decoding/cache': {'torch'},

@@ -3,7 +3,7 @@
 It is the search of transformers: candidates are ordered by the sum of the log probabilities of
 their tokens; as many of the best as there are beams may end; an ended text is scored by its mean;
 and the search is over when all places for ended texts are taken, and no beam has a better mean
-than the worst of them. Hotwords add to the scores: see `hotwords.py`.
+than the worst of them. Hotwords come into the text that it finds: see `hotword_search.py`.
 
 The layers are those of greedy decoding. The beams of a text share the keys and values of its
 audio, and attend to them in one product; the start of the text is computed once; the rows of the
@@ -11,7 +11,7 @@ decoder cache are reordered only where a beam has left its place. Greedy decodin
 the search, as one row more: that costs less than to run it before.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ...core.scheduler import JobContext
 from .cache import DecoderCache
 from .fallback import should_stop
 from .greedy import Beginning, GIVE_UP_INTERVAL, GreedyDecoder
-from .hotwords import Hotwords, Place
+from .hotword_search import HotwordSearch
 from .types import DecodingOptions, DecodingResult
 
 
@@ -35,15 +35,6 @@ class _Step:
     row: int
     """Row of the batch whose hidden state predicted the token."""
     before: '_Step | None'
-    bonus: float = 0.0
-    """What hotwords add to the score of the text."""
-    place: Place | None = None
-    """Where the text is in the hotwords, if there are any."""
-
-    @property
-    def weight(self) -> float:
-        """By which unfinished texts are ordered."""
-        return self.total + self.bonus
 
     def path(self) -> 'list[_Step]':
         """Return the steps from the first token to this one."""
@@ -77,6 +68,7 @@ class BeamDecoder:
     def __init__(self, model: GreedyDecoder, generation: Any) -> None:
         """Use the layers of `model`, and the length penalty of a generation config."""
         self._model = model
+        self._hotwords = HotwordSearch(model)
         penalty = getattr(generation, 'length_penalty', None)
         self._length_penalty = 1.0 if penalty is None else float(penalty)
 
@@ -111,6 +103,7 @@ class BeamDecoder:
         network, cache, logits = self._model.network, begun.cache, begun.logits
         rows_each = options.beam_width + beside
         searches = [_Search([], [], greedy_over=not beside) for _ in range(len(logits))]
+        start = cache.length
         for index in range(begun.max_tokens):
             context.check()
             self._step(searches, logits, index, index + 1 == begun.max_tokens, options)
@@ -127,10 +120,12 @@ class BeamDecoder:
             chosen = torch.tensor([[step.token] for step in steps], device=logits.device)
             hidden = network.forward(chosen, cache, options.return_attention)
             logits = network.logits(hidden[:, -1])
-        return [
-            self._results(search, begun, number, options, context)
-            for number, search in enumerate(searches)
-        ]
+        results = []
+        for number, search in enumerate(searches):
+            found, greedy = self._results(search, begun, number, options)
+            found = self._hotwords.search(found, begun, number, start, options, context)
+            results.append((found, greedy))
+        return results
 
     def _step(
         self,
@@ -152,14 +147,11 @@ class BeamDecoder:
             if not search.greedy_over:
                 row = (number + 1) * rows_each - 1
                 score, token = scores[row][0], ids[row][0]
-                search.greedy = _next(search.greedy, row, token, score, score, None)
+                search.greedy = _next(search.greedy, row, token, score)
                 search.greedy_over = last or token == self._model.end
-        if options.hotwords is not None:
-            self._add_hotwords(searches, logits, options.hotwords, scores, ids)
         for number, search in enumerate(searches):
             if not search.over:
-                row = number * rows_each
-                steps = _continued(search, row, scores, ids, width, options.hotwords)
+                steps = _continued(search, number * rows_each, scores, ids, width)
                 self._advance(search, steps, width, index + 1, last)
 
     def _results(
@@ -168,37 +160,13 @@ class BeamDecoder:
         begun: Beginning,
         number: int,
         options: DecodingOptions,
-        context: JobContext,
     ) -> tuple[DecodingResult, DecodingResult]:
         """Return the results of the search and of greedy decoding; see `_decode`."""
         best, greedy = search.best(), search.greedy
         no_speech = float(begun.no_speech[number])
         found = self._result(best, begun.cache, number, no_speech, options)
         other = greedy and self._result(greedy, begun.cache, number, no_speech, options)
-        if best.place is not None and best.place.repeated:
-            plain = replace(options, hotwords=None)
-            (found,) = self.decode(begun.states[number : number + 1], plain, context)
         return found, other or found
-
-    def _add_hotwords(
-        self,
-        searches: list[_Search],
-        logits: torch.Tensor,
-        hotwords: Hotwords,
-        scores: list[list[float]],
-        ids: list[list[int]],
-    ) -> None:
-        """Add to the candidates of each row what goes on with a hotword or begins one."""
-        rows_each = len(logits) // len(searches)
-        for number, search in enumerate(searches):
-            if search.over:
-                continue
-            first = not search.running
-            places = [hotwords.start] if first else [step.place for step in search.running]
-            for row, place in enumerate(places, number * rows_each):
-                more = [*(hotwords.tokens(place or hotwords.start) - set(ids[row]))]
-                scores[row] += self._model.log_probabilities(logits[row], more, first)
-                ids[row] += more
 
     def _advance(
         self, search: _Search, steps: list[_Step], width: int, length: int, last: bool
@@ -223,7 +191,7 @@ class BeamDecoder:
         search.over = full and best <= search.finished[-1][0]
 
     def _score(self, step: _Step, length: int) -> float:
-        return step.weight / length**self._length_penalty
+        return step.total / length**self._length_penalty
 
     def _stop(self, searches: list[_Search], give_up_early: bool) -> None:
         """End searches whose best text loops, or may be given up."""
@@ -271,7 +239,6 @@ def _continued(
     scores: list[list[float]],
     ids: list[list[int]],
     width: int,
-    hotwords: Hotwords | None,
 ) -> list[_Step]:
     """Return the 2 `width` best continuations of a search, the best first.
 
@@ -280,31 +247,20 @@ def _continued(
     """
     if not search.running:  # the first token
         steps = [
-            _next(None, first_row, token, score, scores[first_row][0], hotwords)
+            _next(None, first_row, token, score)
             for score, token in zip(scores[first_row], ids[first_row])
         ]
     else:
         steps = [
-            _next(step, row, token, score, scores[row][0], hotwords)
+            _next(step, row, token, score)
             for row, step in enumerate(search.running, first_row)
             for score, token in zip(scores[row], ids[row])
         ]
-    steps.sort(key=lambda step: step.weight, reverse=True)
+    steps.sort(key=lambda step: step.total, reverse=True)
     return steps[: 2 * width]
 
 
-def _next(
-    before: _Step | None,
-    row: int,
-    token: int,
-    score: float,
-    best: float,
-    hotwords: Hotwords | None,
-) -> _Step:
-    """Return a text with one more token, of log probability `score`; `best` is the best one's."""
-    total, bonus = (before.total, before.bonus) if before else (0.0, 0.0)
-    if hotwords is None:
-        return _Step(token, score, total + score, row, before)
-    place = (before.place if before else None) or hotwords.start
-    place, more = hotwords.follow(place, token, best - score)
-    return _Step(token, score, total + score, row, before, bonus + more, place)
+def _next(before: _Step | None, row: int, token: int, score: float) -> _Step:
+    """Return a text with one more token, of log probability `score`."""
+    total = before.total if before else 0.0
+    return _Step(token, score, total + score, row, before)

@@ -42,3 +42,28 @@ class DecoderCache:
         others = [rows[row] for row in moved]
         for each in (*self.self_keys, *self.self_values):
             each[moved, :, : self.length] = each[others, :, : self.length]
+
+    def beginning(self, text: int, texts: int, length: int) -> 'DecoderCache':
+        """Return the first `length` tokens of one of `texts` texts, as a cache of one row.
+
+        Of the queries, only those that predict the next token are in it.
+        """
+        row = text * (len(self.self_keys[0]) // texts)
+        return DecoderCache(
+            [each[row : row + 1] for each in self.self_keys],
+            [each[row : row + 1] for each in self.self_values],
+            [(key[text : text + 1], value[text : text + 1]) for key, value in self.cross],
+            [
+                [each[text : text + 1, :, -1:] for each in layer[:1]]
+                for layer in self.cross_queries
+            ],
+            length,
+        )
+
+    def pick(self, rows: list[int], room: int) -> None:
+        """Keep these rows, in this order, each with room for `room` tokens more."""
+        for kept in (self.self_keys, self.self_values):
+            for layer, each in enumerate(kept):
+                heads, width = each.shape[1], each.shape[3]
+                kept[layer] = each.new_empty((len(rows), heads, self.length + room, width))
+                kept[layer][:, :, : self.length] = each[rows, :, : self.length]

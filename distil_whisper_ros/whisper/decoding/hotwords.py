@@ -1,82 +1,60 @@
-"""Hotwords in a beam search: the tokens that spell one get a bonus (shallow fusion).
+"""The tokens that spell hotwords, and the words that one may be mistaken for."""
 
-A prompt tells the decoder that a rare word may come, but a greedy choice of its first token is
-final. In a beam search the word stays among the candidates: a token that begins a hotword, or goes
-on with it, adds to the score of its text. The log probabilities stay those of the model.
-
-A bonus can put words into a text that nobody said, so it has limits. It lifts a token at most to
-the likeliest one there, and a word by BONUS in all. A text that leaves the word before its end, or
-goes on with more letters, loses what it got for it, and each word counts once in a text. A text
-that has one twice, as a loop over the hotwords, is searched again without bonus. The way is that
-of Zhao et al., "Shallow-Fusion End-to-End Contextual Biasing" (Interspeech 2019).
-"""
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+import re
 
-# In nats, for a whole word. With 3 fewer names are right, with 8 texts loop over the hotwords:
-# see "Rare words" in docs/measurements.md.
-BONUS = 5.0
+# Where they come from is in docs/measurements.md, "Rare words".
+BONUS = 5.0  # nats, for a whole word
+DOUBT = 2.5  # times the words in its place are less than certain, in nats: a bonus at most
+SIMILAR = 0.6  # share of letters that a hotword and the words in its place have in common
 
 
 @dataclass
-class _Node:
+class Node:
     """A place in a prefix tree of tokens."""
 
-    children: dict[int, '_Node'] = field(default_factory=dict)
-    ends: bool = False
-    """Whether a hotword ends here."""
+    children: dict[int, 'Node'] = field(default_factory=dict)
+    word: str = ''
+    """The hotword that ends here, as it is compared, or ''."""
 
-
-@dataclass(frozen=True)
-class Place:
-    """Where a text is in the hotwords."""
-
-    node: _Node
-    bonus: float = 0.0
-    """What the text got for the hotword that it is in."""
-    found: frozenset[int] = frozenset()
-    """The hotwords that the text has already, by the ids of their nodes."""
-    repeated: bool = False
-    """Whether the text has a hotword twice."""
+    def words(self) -> Iterator[str]:
+        """Return the hotwords that end here or behind."""
+        if self.word:
+            yield self.word
+        for child in self.children.values():
+            yield from child.words()
 
 
 class Hotwords:
     """The tokens of hotwords as a prefix tree."""
 
-    def __init__(self, forms: Iterable[Sequence[int]], inside: frozenset[int]) -> None:
-        """Take the tokens of each form of each word, and the tokens that go on with a word."""
-        self._inside = inside
-        root = _Node()
-        for form in forms:
-            node = root
-            for token in form:
-                node = node.children.setdefault(token, _Node())
-            node.ends = True
-        self.start = Place(root)
-        """The place of a text that is in no hotword."""
+    def __init__(
+        self,
+        forms: Iterable[Sequence[int]],
+        inside: frozenset[int],
+        text: Callable[[Sequence[int]], str],
+    ) -> None:
+        """Take the tokens of each form of each word, and the tokens that go on with a word.
 
-    def tokens(self, place: Place) -> set[int]:
-        """Return the tokens that go on with a hotword, or begin one."""
-        return {*place.node.children, *self.start.node.children}
-
-    def follow(self, place: Place, token: int, behind: float) -> tuple[Place, float]:
-        """Return the place after one more token, and what that adds to the score of the text.
-
-        `behind` is by how many nats the token is less likely than the likeliest one there.
+        `text` is called with tokens, and returns their text.
         """
-        found, repeated = place.found, place.repeated
-        child = place.node.children.get(token)
-        if child is not None:
-            if child.ends and id(child) in found:
-                return Place(child, 0.0, found, True), -place.bonus
-            bonus = min(BONUS - place.bonus, behind)
-            return Place(child, place.bonus + bonus, found, repeated), bonus
-        lost = place.bonus
-        if place.node.ends and token not in self._inside:
-            lost, found = 0.0, found | {id(place.node)}
-        child = self.start.node.children.get(token)
-        if child is not None:
-            bonus = min(BONUS, behind)
-            return Place(child, bonus, found, repeated), bonus - lost
-        return Place(self.start.node, 0.0, found, repeated), -lost
+        self.inside = inside
+        self.root = Node()
+        self._text = text
+        for form in forms:
+            node = self.root
+            for token in form:
+                node = node.children.setdefault(token, Node())
+            node.word = self.plain(form)
+
+    def plain(self, tokens: Sequence[int]) -> str:
+        """Return tokens as text to be compared: words in small letters, a space between them."""
+        return ' '.join(re.findall(r'\w+', self._text(tokens).casefold()))
+
+
+def is_similar(words: str, hotword: str) -> bool:
+    """Return whether plain words have so many letters of a hotword that it may be misheard."""
+    matcher = SequenceMatcher(None, words.replace(' ', ''), hotword.replace(' ', ''), False)
+    return matcher.real_quick_ratio() >= SIMILAR and matcher.ratio() >= SIMILAR

@@ -72,18 +72,24 @@ class DecoderNetwork:
         return DecoderCache(keys, values, cross, [[] for _ in self.layers])
 
     def forward(
-        self, tokens: torch.Tensor, cache: DecoderCache, keep_queries: bool
+        self,
+        tokens: torch.Tensor,
+        cache: DecoderCache,
+        keep_queries: bool,
+        positions: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Append tokens to the cache; return their hidden states.
 
         `tokens` has the shape (batch, length), the result (batch, length, d_model). With
-        `keep_queries` the queries of the alignment heads are kept, for word timestamps.
+        `keep_queries` the queries of the alignment heads are kept, for word timestamps. Where
+        rows go on from different places of a text, `positions` are those of the tokens, and
+        `mask` is added to the logits of the attention to the tokens in the cache.
         """
         begin, count = cache.length, tokens.shape[1]
-        mask = None
-        if begin and count > 1:  # PyTorch's own causal mask begins at the first key
+        if mask is None and begin and count > 1:  # PyTorch's own begins at the first key
             mask = causal_mask(count, begin, self._positions)
-        x = self.embed(tokens, slice(begin, begin + count))
+        x = self.embed(tokens, slice(begin, begin + count) if positions is None else positions)
         for index, layer in enumerate(self.layers):
             query, key, value = layer.heads.split(layer.self_qkv(layer.self_norm(x)), 3)
             keys, values = cache.self_keys[index], cache.self_values[index]

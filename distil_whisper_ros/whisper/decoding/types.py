@@ -30,7 +30,7 @@ class DecodingOptions:
     """Whether to stop at a text that looks like a failure, since it is decoded again with the
     full audio context."""
     hotwords: Hotwords | None = None
-    """Words that get a bonus in a beam search."""
+    """Words that get a bonus beside a beam search."""
 
 
 @dataclass(frozen=True)
