@@ -15,6 +15,7 @@ from distil_whisper_ros.whisper.decoding.fallback import (
     has_too_few_words,
     is_repeated,
     letters,
+    may_lack_a_word,
     needs_fallback,
 )
 from distil_whisper_ros.whisper.transcriber import Transcriber
@@ -75,6 +76,26 @@ def test_texts_that_are_the_same_twice(text, twice):
 def test_texts_that_are_too_short_for_the_speech(text, voiced, too_few):
     assert has_too_few_words(text, voiced) == too_few
     assert needs_fallback(text, RELIABLE, True, voiced) == too_few
+
+
+@pytest.mark.parametrize(
+    ('text', 'voiced', 'lacks'),
+    [
+        ('5', 0.8, True),
+        ('5', 0.7, False),
+        ('stop', 0.7, False),
+        ('5 5', 0.8, False),
+        ('5', 0, False),
+    ],
+)
+def test_one_word_in_the_time_of_two(text, voiced, lacks):
+    assert may_lack_a_word(text, voiced) == lacks
+    assert needs_fallback(text, RELIABLE, True, voiced) == (lacks or text == '5 5')
+
+
+def test_a_word_that_is_said_twice_comes_twice(as_delivered):
+    (samples,) = (samples for samples, text in speech().values() if text == 'five five')
+    assert words(as_delivered(heard(samples)).text) == ['5', '5']
 
 
 def test_letters():
