@@ -17,8 +17,9 @@ from ..core.audio_format import Samples
 
 RANGE = 8.0  # powers of ten below the loudest value that are kept
 QUIETEST = 1e-10
-# Behind the audio, in all bands, as Whisper scales them: a power of 1e-4.
-BACKGROUND = 0.0
+# The noise behind the audio, in all bands, as Whisper scales them (4 powers of ten are 1): 52 dB
+# below the loudest band, and at least a power of 1e-6.
+BACKGROUND, FAINTEST = -1.3, -0.5
 
 
 class LogMel:
@@ -35,7 +36,7 @@ class LogMel:
     def __call__(self, batch: Sequence[Samples], length: int) -> torch.Tensor:
         """Return spectrograms in float32, shape (batch, mel bands, frames).
 
-        Each clip is cut to `length` samples, or padded with BACKGROUND.
+        Each clip is cut to `length` samples, or padded with noise.
         """
         padded = np.zeros((len(batch), length), np.float32)
         for row, samples in zip(padded, batch):
@@ -48,6 +49,7 @@ class LogMel:
         logs = (self._filters @ power).clamp(min=QUIETEST).log10()
         logs = torch.maximum(logs, logs.amax((1, 2), keepdim=True) - RANGE)
         scaled = (logs + 4.0) / 4.0
-        for clip, samples in zip(scaled, batch):
-            clip[:, len(samples) // self._hop + 1 :] = BACKGROUND
+        background = (scaled.amax((1, 2)) + BACKGROUND).clamp(min=FAINTEST)
+        for clip, samples, level in zip(scaled, batch, background):
+            clip[:, len(samples) // self._hop + 1 :] = level
         return scaled

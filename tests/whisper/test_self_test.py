@@ -18,7 +18,7 @@ from distil_whisper_ros.whisper.attention import fused_attention, math_attention
 from distil_whisper_ros.whisper.decoding.cuda_graph import CudaGraphDecoder, StaticStep
 from distil_whisper_ros.whisper.decoding.network import DecoderNetwork
 from distil_whisper_ros.whisper.encoder import Encoder
-from distil_whisper_ros.whisper.features import BACKGROUND, LogMel
+from distil_whisper_ros.whisper.features import BACKGROUND, FAINTEST, LogMel
 from distil_whisper_ros.whisper.self_test import self_test, spoken_clip
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
@@ -187,8 +187,10 @@ def test_features_are_those_of_transformers(bands):
     for clip, theirs, samples in zip(found, expected, batch):
         end = len(samples) // extractor.hop_length + 1
         torch.testing.assert_close(clip[:, :end], theirs[:, :end], atol=1e-5, rtol=0)
-        assert (clip[:, end:] == BACKGROUND).all()
-    assert (found[2, :, 1:] == BACKGROUND).all()  # none of them was full
+        behind = clip[:, end:]
+        level = max(float(theirs.max()) + BACKGROUND, FAINTEST)
+        torch.testing.assert_close(behind, torch.full_like(behind, level), atol=1e-5, rtol=0)
+        assert behind.shape[1] > 0
 
 
 def test_float16_ends_where_transformers_ends_it(transcriber):
