@@ -190,7 +190,7 @@ def test_features_are_those_of_transformers(bands):
         behind = clip[:, end:]
         level = max(float(theirs.max()) + BACKGROUND, FAINTEST)
         torch.testing.assert_close(behind, torch.full_like(behind, level), atol=1e-5, rtol=0)
-        assert behind.shape[1] > 0
+    assert found.shape[2] > len(batch[1]) // extractor.hop_length + 1
 
 
 def test_float16_ends_where_transformers_ends_it(transcriber):
