@@ -10,8 +10,9 @@ and in noise 10 dB below them: short words need such a folder. A margin is good 
 comes twice. A smaller margin is faster, but more texts fail and are decoded twice. Margins take
 turns, so nothing is printed before the end.
 
-`--peer` adds rows for faster-whisper (int8, beam 1, with and without its voice activity filter) on
-the weights of tiny.en.
+`--backgrounds` adds rows for other levels of the noise behind the speech (see whisper/features.py),
+with the model's own margin; -2 is digital silence. `--peer` adds rows for faster-whisper (int8,
+beam 1, with and without its voice activity filter) on the weights of tiny.en.
 """
 
 import argparse
@@ -33,11 +34,13 @@ from distil_whisper_ros.audio.recordings import read_recording
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.voice_activity import VoiceActivity
+from distil_whisper_ros.whisper import features
 from distil_whisper_ros.whisper.calibration import measure
 from distil_whisper_ros.whisper.decoding.fallback import is_repeated
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 MARGINS = [30.0, 10.0, 7.0, 5.0, 3.0, 2.0]  # s; with 30, the full audio context is encoded
+OWN_MARGIN = -1.0
 RATIO = 10  # dB of signal to noise
 
 
@@ -48,6 +51,9 @@ def main() -> None:
     parser.add_argument('--quick', action='store_true', help='6 utterances')
     parser.add_argument('--speech', type=Path, help='a folder of recordings with their texts')
     parser.add_argument('--margins', type=float, nargs='+', default=MARGINS, help='in seconds')
+    parser.add_argument(
+        '--backgrounds', type=float, nargs='+', default=[], help='see whisper/features.py'
+    )
     parser.add_argument('--peer', action='store_true', help='measure faster-whisper, too')
     arguments = parser.parse_args()
     first, more = clips_of(arguments.speech) if arguments.speech else (utterances(), None)
@@ -66,6 +72,10 @@ def main() -> None:
         (f'{row.margin:.1f}', row.texts, row.times, row.redone)
         for row in measure(transcriber, heard, settings, arguments.margins, tell)
     ]
+    for level in arguments.backgrounds:
+        features.BACKGROUND, features.FAINTEST = level, min(level, features.FAINTEST)
+        (row,) = measure(transcriber, heard, settings, [OWN_MARGIN], tell)
+        rows.append((f'{level:g}', row.texts, row.times, row.redone))
     if arguments.peer:
         rows += [peer(heard, False), peer(heard, True)]
     for name, texts, times, redone in rows:
