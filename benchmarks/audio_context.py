@@ -10,7 +10,7 @@ and in noise 10 dB below them: short words need such a folder. A margin is good 
 comes twice. A smaller margin is faster, but more texts fail and are decoded twice. Margins take
 turns, so nothing is printed before the end.
 
-`--backgrounds` adds rows for other levels of the noise behind the speech (see whisper/features.py),
+`--backgrounds` adds rows for other levels of the noise behind the speech (whisper/features.py),
 with the model's own margin; -2 is digital silence. `--peer` adds rows for faster-whisper (int8,
 beam 1, with and without its voice activity filter) on the weights of tiny.en.
 """
