@@ -10,13 +10,14 @@ and in noise 10 dB below them: short words need such a folder. A margin is good 
 comes twice. A smaller margin is faster, but more texts fail and are decoded twice. Margins take
 turns, so nothing is printed before the end.
 
-`--backgrounds` adds rows for other levels of the noise behind the speech (whisper/features.py),
-with the model's own margin; -2 is digital silence. `--peer` adds rows for faster-whisper (int8,
+`--backgrounds` adds rows with noise of these levels behind all speech (whisper/features.py), with
+the model's own margin; -0.7 is about digital silence. `--peer` adds rows for faster-whisper (int8,
 beam 1, with and without its voice activity filter) on the weights of tiny.en.
 """
 
 import argparse
 from collections.abc import Sequence
+import math
 from pathlib import Path
 import statistics
 import sys
@@ -73,7 +74,7 @@ def main() -> None:
         for row in measure(transcriber, heard, settings, arguments.margins, tell)
     ]
     for level in arguments.backgrounds:
-        features.BACKGROUND, features.FAINTEST = level, min(level, features.FAINTEST)
+        features.BACKGROUND, features.SHORT = level, math.inf
         (row,) = measure(transcriber, heard, settings, [OWN_MARGIN], tell)
         rows.append((f'{level:g}', row.texts, row.times, row.redone))
     if arguments.peer:

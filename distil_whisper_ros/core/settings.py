@@ -318,8 +318,9 @@ class HallucinationFilterSettings(ParameterGroup):
         low=0.0, high=5.0, unit='s',
     )  # fmt: skip
     max_no_speech_probability: float = parameter(
-        0.9, 'Reject a text if its no-speech probability is above this and its mean log '
-        'probability is below confident_log_probability.', low=0.0, high=1.0,
+        0.6, 'Where there is no evidence, reject a text if its no-speech probability is above '
+        'this and its mean log probability is below confident_log_probability.',
+        low=0.0, high=1.0,
     )  # fmt: skip
     confident_log_probability: float = parameter(
         -0.3, 'Mean log probability above which a text is kept in spite of its no-speech '

@@ -5,7 +5,7 @@ Whisper was trained on subtitles, and invents some on silence, noise, hum and mu
 
 - Voice activity: too little speech, or more words than can be said in that time.
 - No-speech probability with a mean log probability that is not high, as in openai/whisper's
-  `transcribe.py` (`no_speech_threshold`, `logprob_threshold`).
+  `transcribe.py` (`no_speech_threshold`, `logprob_threshold`), where there is no evidence.
 - Evidence: word confidence and voice activity, weighed together, and two facts about the text:
   Whisper hears exclamations ("Thank you!") in coughs, sneezes and cries, and a single right word
   has less confidence than a sentence.
@@ -161,8 +161,10 @@ def segment_rejection(
             f'the model guesses (mean log probability {segment.mean_log_probability:.2f}, '
             f'hallucination_filter.min_log_probability is {settings.min_log_probability:g})'
         )
+    # Evidence tells more: a right word in noise may have a no-speech probability of 0.9.
     if (
-        segment.no_speech_probability > settings.max_no_speech_probability
+        found is None
+        and segment.no_speech_probability > settings.max_no_speech_probability
         and segment.mean_log_probability < settings.confident_log_probability
     ):
         return (

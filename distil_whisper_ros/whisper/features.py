@@ -1,10 +1,10 @@
 """Log-mel spectrograms, on the device of the model.
 
 The arithmetic is that of transformers' feature extractor, which works on the CPU: on a Jetson that
-is a wait for the slower of the two. One thing differs: behind the audio are no digital zeros, but
-an even, soft noise: no room falls silent from one moment to the next. In digital silence Whisper
-hears short words wrong and does not find the end of the text; `benchmarks/audio_context.py`
-measures it.
+is a wait for the slower of the two. One thing differs: behind a short
+clip are no digital zeros, but an even, soft noise. In digital silence Whisper hears single words
+wrong and does not find the end of the text; `benchmarks/audio_context.py` measures it. For
+sentences no difference was found.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..core.audio_format import Samples
+from ..core.audio_format import SAMPLE_RATE, Samples
 
 RANGE = 8.0  # powers of ten below the loudest value that are kept
 QUIETEST = 1e-10
-# The noise behind the audio, in all bands, as Whisper scales them (4 powers of ten are 1): 52 dB
-# below the loudest band, and at least a power of 1e-6.
-BACKGROUND, FAINTEST = -1.3, -0.5
+# The noise behind clips of up to SHORT seconds, in all bands, as Whisper scales them: a power of
+# 1e-4, which is about 52 dB below the loudest band of speech.
+BACKGROUND, SHORT = 0.0, 2.5
 
 
 class LogMel:
@@ -36,7 +36,7 @@ class LogMel:
     def __call__(self, batch: Sequence[Samples], length: int) -> torch.Tensor:
         """Return spectrograms in float32, shape (batch, mel bands, frames).
 
-        Each clip is cut to `length` samples, or padded with noise.
+        Each clip is cut to `length` samples, or padded: see BACKGROUND.
         """
         padded = np.zeros((len(batch), length), np.float32)
         for row, samples in zip(padded, batch):
@@ -49,7 +49,7 @@ class LogMel:
         logs = (self._filters @ power).clamp(min=QUIETEST).log10()
         logs = torch.maximum(logs, logs.amax((1, 2), keepdim=True) - RANGE)
         scaled = (logs + 4.0) / 4.0
-        background = (scaled.amax((1, 2)) + BACKGROUND).clamp(min=FAINTEST)
-        for clip, samples, level in zip(scaled, batch, background):
-            clip[:, len(samples) // self._hop + 1 :] = level
+        for clip, samples in zip(scaled, batch):
+            if len(samples) <= SHORT * SAMPLE_RATE:
+                clip[:, len(samples) // self._hop + 1 :] = BACKGROUND
         return scaled
