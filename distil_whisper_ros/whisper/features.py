@@ -19,7 +19,7 @@ RANGE = 8.0  # powers of ten below the loudest value that are kept
 QUIETEST = 1e-10
 # The noise behind clips of up to SHORT seconds, in all bands, as Whisper scales them: a power of
 # 1e-4, which is about 52 dB below the loudest band of speech.
-BACKGROUND, SHORT = 0.0, 2.5
+BACKGROUND, SHORT = 0.0, 2.0
 
 
 class LogMel:
