@@ -43,7 +43,8 @@ from distil_whisper_ros.core.types import Hypothesis, Utterance
 from distil_whisper_ros.speech.command_matcher import plain
 from distil_whisper_ros.speech.own_voice import OwnVoice
 from distil_whisper_ros.speech.self_speech import SelfSpeechGate
-from distil_whisper_ros.speech.urgent import UrgentEar
+from distil_whisper_ros.speech.urgent import UrgentWatch
+from distil_whisper_ros.speech.urgent_ear import UrgentEar
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 URGENT = ('stop', 'halt')
@@ -157,7 +158,10 @@ class Ear:
         def idle() -> bool:
             return all(each[2].aborted for each in waiting)
 
-        ear = UrgentEar(self._settings, submit, idle, own_voice)
+        ear = UrgentEar(
+            self._settings,
+            lambda alone: UrgentWatch(self._settings, submit, idle, own_voice, alone=alone),
+        )
         samples = samples[: len(samples) // FRAME_LENGTH * FRAME_LENGTH]
         for index, probability in enumerate(activity(samples)):
             frame = samples[index * FRAME_LENGTH : (index + 1) * FRAME_LENGTH]

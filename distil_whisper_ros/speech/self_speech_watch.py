@@ -6,7 +6,8 @@ from ..core.audio_format import Frame, frame_count, FRAME_DURATION
 from .request import Request
 from .self_speech import SelfSpeechGate
 from .state import StateMachine
-from .urgent import UrgentCommand, UrgentEar
+from .urgent import UrgentCommand
+from .urgent_ear import UrgentEar
 
 SETTLED = 4  # frames of quiet after the robot spoke, before which no utterance starts
 LONGEST_SELF_SPEECH = 120.0  # s of robot speech without an end, after which a request gives up

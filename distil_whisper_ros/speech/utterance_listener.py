@@ -27,7 +27,8 @@ from .self_speech_watch import SelfSpeechWatch
 from .speculation import Speculation
 from .state import Phase, StateMachine
 from .turn_watch import TurnDetector, TurnWatch
-from .urgent import urgent_command, UrgentCommand, UrgentEar, UrgentWatch
+from .urgent import urgent_command, UrgentCommand, UrgentWatch
+from .urgent_ear import UrgentEar
 from .utterance_buffer import MARGIN, UtteranceBuffer
 
 RECENT = 0.5  # s: an older frame comes from a recording, for which work ahead saves nothing
@@ -103,23 +104,18 @@ class UtteranceListener:
         kept = frame_count(pre_roll) if settings.utterance.endpointing else None
         self._buffer = UtteranceBuffer(kept, self._pre_roll)
 
-    def _make_watch(self) -> UrgentWatch:
+    def _make_watch(self, alone: bool = False) -> UrgentWatch:
         return UrgentWatch(
             self.request.settings,
             self._submit_draft,
             self._is_idle,
             self._own_voice,
             self.request.wake_phrases,
+            alone,
         )
 
     def _make_ear(self) -> UrgentEar:
-        return UrgentEar(
-            self.request.settings,
-            self._submit_draft,
-            self._is_idle,
-            self._own_voice,
-            self.request.wake_phrases,
-        )
+        return UrgentEar(self.request.settings, self._make_watch)
 
     def _submit_draft(
         self, priority: Priority, utterance: Utterance, settings: ModelSettings
