@@ -62,7 +62,7 @@ BEFORE, BEHIND = 0.6, 1.2  # s of silence around a sentence
 LOUDNESS = 10 ** (-70 / 20)  # of the silence, as in the virtual microphone's room
 WORDS = ('stop', 'yes', 'left')
 FIXED = (0.3, 0.4, 0.5, 0.7, 0.9, 1.2)  # s
-THRESHOLDS = (0.2, 0.4, 0.7, 0.9, 0.95)
+THRESHOLDS = (0.2, 0.4, 0.5, 0.7, 0.9, 0.95)
 USUAL = UtteranceSettings(max_duration=60.0, end_silence=10.0)
 
 

@@ -279,7 +279,7 @@ class UtteranceSettings(ParameterGroup):
         choices=('auto', 'smart_turn', 'silence'),
     )  # fmt: skip
     turn_threshold: float = parameter(
-        0.7, 'Probability of Smart Turn from which the speaker counts as done.',
+        0.5, 'Probability of Smart Turn from which the speaker counts as done.',
         low=0.05, high=0.99,
     )  # fmt: skip
     turn_model: str = model_parameter(

@@ -20,6 +20,7 @@ from .command_matcher import plain
 SHORT_PAUSE = 0.128  # s: the margin behind the last word that the transcription gets
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
+DOUBTED = 0.42  # below it, the full stop is doubted
 CERTAIN = 0.985  # probability of Smart Turn from which a text without a full stop does not matter
 SURE = 0.95  # from which a single word is all
 LIKELY = 0.9  # from which the model's doubt about its full stop does not matter
@@ -62,6 +63,7 @@ class TextEvidence(Enum):
     WORD = 'it is a single word with a full stop'
     COMMAND = 'it is one of the commands'
     COMPLETE = 'it ends as a sentence does'
+    POSSIBLE = 'it ends with a full stop that the model neither believes nor doubts'
     DOUBTFUL = 'it ends with a full stop that the model doubts'
     UNFINISHED = 'it does not end as a sentence does'
     OPEN = 'its last words want more'
@@ -103,7 +105,10 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
         return TextEvidence.COMPLETE
     if said[-1] in NUMBERS:  # the model writes no full stop behind a row of digits
         return TextEvidence.UNKNOWN
-    return TextEvidence.DOUBTFUL if stops else TextEvidence.UNFINISHED
+    if not stops:
+        return TextEvidence.UNFINISHED
+    doubted = confidence is not None and confidence < DOUBTED
+    return TextEvidence.DOUBTFUL if doubted else TextEvidence.POSSIBLE
 
 
 def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[float, Ending]:
@@ -127,6 +132,7 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
     enough = {
         TextEvidence.WORD: SURE,
+        TextEvidence.POSSIBLE: SURE if short else LIKELY,
         TextEvidence.DOUBTFUL: SURE if short else LIKELY,
         TextEvidence.UNFINISHED: CERTAIN,
     }

@@ -38,6 +38,7 @@ def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
         ('Kommst du mit?', 0.9, TextEvidence.COMPLETE),
         ('Go somewhere and do something.', None, TextEvidence.COMPLETE),
         ('And Mr. John Dashwood.', 0.3, TextEvidence.DOUBTFUL),
+        ('Remember where you found the keys.', 0.45, TextEvidence.POSSIBLE),
         ('Stop.', 0.9, TextEvidence.WORD),
         ('Stop', 0.9, TextEvidence.UNKNOWN),
         ('Go somewhere', 0.4, TextEvidence.UNFINISHED),
@@ -82,6 +83,7 @@ def test_a_command_counts_only_whole():
         (0.75, TextEvidence.COMPLETE, 2.0, AT_ONCE, Ending.TEXT),
         (0.97, TextEvidence.DOUBTFUL, 0.9, AT_ONCE, Ending.SMART_TURN),
         (0.92, TextEvidence.DOUBTFUL, 2.0, AT_ONCE, Ending.SMART_TURN),
+        (0.92, TextEvidence.POSSIBLE, 2.0, AT_ONCE, Ending.SMART_TURN),
         (0.99, TextEvidence.UNFINISHED, 0.8, AT_ONCE, Ending.SMART_TURN),
         (0.97, TextEvidence.WORD, 0.4, AT_ONCE, Ending.SMART_TURN),
         (0.75, TextEvidence.COMPLETE, 0.5, SILENCE, Ending.SILENCE),
@@ -91,6 +93,8 @@ def test_a_command_counts_only_whole():
         (0.05, TextEvidence.COMPLETE, 2.0, SILENCE, Ending.SILENCE),
         (0.97, TextEvidence.UNFINISHED, 2.0, SILENCE, Ending.SILENCE),
         (0.7, TextEvidence.DOUBTFUL, 2.0, SILENCE, Ending.SILENCE),
+        (0.7, TextEvidence.POSSIBLE, 2.0, SILENCE, Ending.SILENCE),
+        (0.05, TextEvidence.POSSIBLE, 2.0, SILENCE, Ending.SILENCE),
         (0.87, TextEvidence.DOUBTFUL, 0.9, SILENCE, Ending.SILENCE),
         (0.85, TextEvidence.UNFINISHED, 2.0, SILENCE, Ending.SILENCE),
         (0.97, TextEvidence.UNKNOWN, 2.0, SILENCE, Ending.SILENCE),
@@ -115,7 +119,9 @@ def test_the_pause_that_ends_an_utterance(probability, text, voiced, pause, endi
     )
 
 
-@pytest.mark.parametrize('text', [TextEvidence.COMPLETE, TextEvidence.DOUBTFUL])
+@pytest.mark.parametrize(
+    'text', [TextEvidence.COMPLETE, TextEvidence.POSSIBLE, TextEvidence.DOUBTFUL]
+)
 def test_a_higher_threshold_counts_for_each_text(text):
     careful = replace(USUAL, turn_threshold=0.95)
     assert required_pause(Evidence(2.0, 0.9, text), careful) == (SILENCE, Ending.SILENCE)
