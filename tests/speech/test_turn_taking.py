@@ -131,8 +131,8 @@ def test_a_higher_threshold_counts_for_each_text(text):
     ('probability', 'voiced', 'pause', 'ending'),
     [
         (0.75, 2.0, AT_ONCE, Ending.SMART_TURN),
-        (0.5, 2.0, WAIT, Ending.SILENCE),
-        (0.5, 0.5, SILENCE, Ending.SILENCE),
+        (0.45, 2.0, WAIT, Ending.SILENCE),
+        (0.45, 0.5, SILENCE, Ending.SILENCE),
         (None, 2.0, SILENCE, Ending.SILENCE),
     ],
 )
