@@ -24,12 +24,12 @@ DOUBTED = 0.42  # below it, the full stop is doubted
 CERTAIN = 0.985  # probability of Smart Turn from which a text without a full stop does not matter
 SURE = 0.95  # from which a single word is all
 LIKELY = 0.9  # from which the model's doubt about its full stop does not matter
-UNLIKELY = 0.85  # below it, a text without a full stop goes on
+UNLIKELY = 0.9  # below it, a text without a full stop goes on
 UNSURE = 0.2  # below it, a text with a doubtful full stop goes on
 SHORT = 1.0  # s of speech, below which a voice alone tells little
 SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
 SENTENCE_ENDS = tuple('.!?。！？।')
-UNFINISHED = ('...', '…', '-')
+BROKEN_OFF = ('...', '…', '-')
 NUMBERS = frozenset(
     'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
     'sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety '
@@ -66,6 +66,7 @@ class TextEvidence(Enum):
     POSSIBLE = 'it ends with a full stop that the model neither believes nor doubts'
     DOUBTFUL = 'it ends with a full stop that the model doubts'
     UNFINISHED = 'it does not end as a sentence does'
+    BROKEN_OFF = 'it ends as the model writes words that break off'
     OPEN = 'its last words want more'
 
 
@@ -91,7 +92,7 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
     if whole in known:
         longer = any(command.startswith(f'{whole} ') for command in known)
         return TextEvidence.UNKNOWN if longer else TextEvidence.COMMAND
-    stops = text.endswith(SENTENCE_ENDS) and not text.endswith(UNFINISHED)
+    stops = text.endswith(SENTENCE_ENDS) and not text.endswith(BROKEN_OFF)
     if len(said) == 1:
         if said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops):
             return TextEvidence.OPEN
@@ -105,6 +106,8 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
         return TextEvidence.COMPLETE
     if said[-1] in NUMBERS:  # the model writes no full stop behind a row of digits
         return TextEvidence.UNKNOWN
+    if text.endswith(BROKEN_OFF):
+        return TextEvidence.BROKEN_OFF
     if not stops:
         return TextEvidence.UNFINISHED
     doubted = confidence is not None and confidence < DOUBTED
@@ -138,6 +141,10 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
     }
     if text in enough and probability >= max(enough[text], threshold):
         return at_once, Ending.SMART_TURN
-    expected = {TextEvidence.DOUBTFUL: UNSURE, TextEvidence.UNFINISHED: UNLIKELY}
+    expected = {
+        TextEvidence.DOUBTFUL: UNSURE,
+        TextEvidence.UNFINISHED: UNLIKELY,
+        TextEvidence.BROKEN_OFF: CERTAIN,
+    }
     goes_on = text in expected and probability < expected[text]
     return wait if goes_on and evidence.voiced >= SHORTER else silence
