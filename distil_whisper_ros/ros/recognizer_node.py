@@ -16,14 +16,12 @@ from ..core.errors import (
     DeviceError,
     HubUnreachableError,
     InactiveError,
-    ModelError,
     RequestError,
     SettingError,
     SpeechError,
     unexpected,
 )
 from ..core.parameter_spec import TakesEffect
-from ..core.scheduler import Priority, Scheduler
 from ..core.settings import ModelSettings, Settings
 from ..core.types import State, Transcript
 from ..speech.batch_transcription import TranscriptionQueue
@@ -33,9 +31,9 @@ from ..speech.request import Request
 from ..speech.self_speech import SelfSpeechGate
 from ..speech.source_switch import INTERRUPT_AGAIN
 from ..speech.state import Facts, Lifecycle, Phase, StateMachine
-from ..speech.turn_detector import TurnDetector
 from ..speech.voice_activity import VoiceActivity
 from .autostart import Autostart
+from .configured_parts import ConfiguredParts, load
 from .conversions import by_clock, TimeOf, transcript_message
 from .heartbeat import keep_heartbeat
 from .listen_action import ListenAction
@@ -53,43 +51,6 @@ from .twins import TwinWatch
 RETRY_PERIOD = 5.0  # s between attempts to activate, and first between those to configure
 LONGEST_RETRY_PERIOD = 60.0  # s
 NO_CLOCK = 5.0  # s without a message on /clock after which that is worth a line
-UNLOADING = 30.0  # s for a transcription under way to see that the model is being unloaded
-
-
-def _untold(_step: str, _share: float) -> None:
-    """Take the progress of a small download that nobody waits for."""
-
-
-@dataclass(frozen=True)
-class ConfiguredParts:
-    """The parts that configure makes and cleanup frees."""
-
-    model: str
-    transcriber: Any
-    scheduler: Scheduler
-    queue: TranscriptionQueue
-    turn_detector: TurnDetector
-
-    @property
-    def device(self) -> str:
-        """The device that the model runs on."""
-        return str(self.transcriber.device)
-
-    def rest(self) -> bool:
-        """Free the memory of the model; return whether there was any."""
-        return self.transcriber.rest()
-
-    def wake(self) -> None:
-        """Load a model that rests, before it is needed; its next job tells what is wrong."""
-        if self.transcriber.resting:
-            self.scheduler.submit(Priority.SPECULATIVE, lambda _: self.transcriber.wake())
-
-    def close(self) -> None:
-        """End every job, and free the memory."""
-        self.queue.close()
-        self.turn_detector.close()
-        self.scheduler.close(UNLOADING)
-        self.transcriber.close()
 
 
 @dataclass(frozen=True)
@@ -192,7 +153,7 @@ class SpeechRecognizer(ManagedNode):
             settings = self._declared.settings
             self._configuring = True
         try:
-            configured = self._load(settings)
+            configured = load(settings, self._ids, self)
             with self._settings_lock:
                 try:
                     configured.transcriber.check(self._declared.settings.model)
@@ -202,55 +163,13 @@ class SpeechRecognizer(ManagedNode):
                 self._configured = configured
         finally:
             self._configuring = False
+        self.get_logger().info(
+            f'{printable(configured.model)} is ready on {configured.device} '
+            f'({configured.transcriber.precision}) after {configured.loading_took:.1f} s'
+        )
         self._failure = None
         self._machine.update(lifecycle=Lifecycle.INACTIVE, detail='')
         return super().on_configure(state)
-
-    def _load(self, settings: Settings) -> ConfiguredParts:
-        self._on_progress('loading PyTorch', 0.0)
-        try:
-            from ..whisper.checkpoint import find_turn_model, is_here
-            from ..whisper.transcriber import Transcriber
-        except Exception as error:  # a library that was imported in part fails in odd ways
-            cause = ' '.join(str(error).split())
-            raise ModelError(
-                f'PyTorch and transformers cannot be imported ({type(error).__name__}: {cause}): '
-                'end other programs if memory is full, or install them again; then restart the '
-                'node'
-            ) from error
-
-        started = time.monotonic()
-        # Nothing leaves the machine of somebody who has the model already, for turn detection
-        # neither.
-        offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
-        scheduler = Scheduler(self._on_late_failure, on_idle=self._on_idle)
-        model = settings.model
-        # In the thread that uses it: PyTorch keeps threads and 13 MB for each that computes.
-        loading = scheduler.submit(
-            Priority.FINAL,
-            lambda _: Transcriber(model, self._on_progress, self._warn, self._on_resting),
-        )
-        try:
-            transcriber = loading.future.result()
-        except BaseException:
-            scheduler.close()
-            raise
-        queue = TranscriptionQueue(
-            transcriber, VoiceActivity(), scheduler, self._ids, self.on_failure
-        )
-        detector = TurnDetector(
-            lambda: find_turn_model(settings.utterance.turn_model, offline, _untold),
-            self._warn,
-            self._on_late_failure,
-        )
-        if settings.utterance.turn_detection != 'silence':
-            detector.load()
-        configured = ConfiguredParts(settings.model.id, transcriber, scheduler, queue, detector)
-        self.get_logger().info(
-            f'{printable(configured.model)} is ready on {configured.device} '
-            f'({transcriber.precision}) after {time.monotonic() - started:.1f} s'
-        )
-        return configured
 
     @transition
     def on_activate(self, state) -> TransitionCallbackReturn:
@@ -287,7 +206,7 @@ class SpeechRecognizer(ManagedNode):
             else:
                 gate.end(speaker, self._value('self_speech.tail'))
 
-        source = make_source(self, settings, self._on_source_change, self._warn)
+        source = make_source(self, settings, self._on_source_change, self.on_warning)
         names = settings.self_speech
         monitor = SelfSpeechMonitor(
             self, names.topics, names.actions, on_self_speech, names.text_topic, own_voice.add
@@ -507,7 +426,7 @@ class SpeechRecognizer(ManagedNode):
 
     # Reports of the parts, called from their threads
 
-    def _on_progress(self, step: str, share: float) -> None:
+    def on_progress(self, step: str, share: float) -> None:
         """Publish and log how far loading is."""
         if not self._configuring or self._closing:
             return  # a download that goes on after its end
@@ -528,7 +447,7 @@ class SpeechRecognizer(ManagedNode):
         if facts.resting and configured is not None and (asked or state is State.HEARING):
             configured.wake()
 
-    def _on_idle(self, seconds: float) -> None:
+    def on_idle(self, seconds: float) -> None:
         """Let the model rest if nobody has needed it for model.unload_after."""
         after, facts, configured = self._value('model.unload_after'), self._machine.facts, None
         unasked = facts.phase is Phase.IDLE or (facts.phase is Phase.WAITING and facts.hands_free)
@@ -540,7 +459,7 @@ class SpeechRecognizer(ManagedNode):
                 'freed, and the next request loads it again (model.unload_after)'
             )
 
-    def _on_resting(self, resting: bool) -> None:
+    def on_resting(self, resting: bool) -> None:
         self._machine.update(resting=resting)
         if not resting:
             self.get_logger().info('the model is loaded again')
@@ -563,12 +482,12 @@ class SpeechRecognizer(ManagedNode):
         """Log an unexpected exception."""
         log_failure(self, error)
 
-    def _on_late_failure(self, error: BaseException) -> None:
+    def on_late_failure(self, error: BaseException) -> None:
         """Log an exception of a job whose result nobody wants any more."""
         if isinstance(error, Exception):
             self.on_failure(error)
 
-    def _warn(self, notice: str) -> None:
+    def on_warning(self, notice: str) -> None:
         """Log what is odd about a recording or a prompt."""
         self.get_logger().warn(printable(notice))
 
