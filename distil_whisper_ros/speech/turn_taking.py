@@ -17,7 +17,7 @@ from ..core.settings import UtteranceSettings
 from ..core.types import Ending, Hypothesis
 from .command_matcher import plain
 
-SHORT_PAUSE = 0.128  # s: the margin behind the last word that the transcription gets
+SHORT_PAUSE = 0.096  # s: the margin behind the last word that the transcription gets
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
 DOUBTED = 0.42  # below it, the full stop is doubted

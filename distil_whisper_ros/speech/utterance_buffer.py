@@ -12,7 +12,7 @@ from ..core.types import Ending, Utterance
 from .endpointer import Endpointer, ONSET_AGE
 
 CUT = 47  # frames, the last second and a half of an utterance that is too long
-MARGIN = 0.128  # s kept behind the last word, which fades out; see docs/measurements.md
+MARGIN = 0.096  # s kept behind the last word, which fades out; see docs/measurements.md
 
 
 class UtteranceBuffer:

@@ -149,7 +149,7 @@ def test_smart_turn_alone_reads_no_text(probability, voiced, pause, ending):
 
 def test_a_pause_is_never_longer_than_asked_for_nor_shorter_than_end_silence():
     done = Evidence(2.0, 0.99, TextEvidence.COMPLETE)
-    assert required_pause(done, replace(USUAL, end_silence=0.1))[0] == 0.1
+    assert required_pause(done, replace(USUAL, end_silence=0.05))[0] == 0.05
     goes_on = Evidence(2.0, 0.01, TextEvidence.OPEN)
     assert required_pause(goes_on, replace(USUAL, end_silence=3.0, max_pause=1.0))[0] == 3.0
 
