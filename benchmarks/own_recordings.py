@@ -200,6 +200,10 @@ def readable(folder: Path) -> list[tuple[np.ndarray, str]]:
     return clips
 
 
+# The benchmark plays the recordings into its own microphone, and makes the requests.
+ITS_OWN = ('audio.', 'microphone.device', 'mute.', 'autostart', 'hands_free.', 'use_sim_time')
+
+
 def given_settings(pairs: list[str], model: str) -> Settings:
     """Return the settings of NAME=VALUE; exit with a sentence for a wrong one."""
     values = {'model.id': model, 'utterance.wait_for_speech': WAIT}
@@ -208,6 +212,8 @@ def given_settings(pairs: list[str], model: str) -> Settings:
             name, found, value = pair.partition('=')
             if not found:
                 raise SettingError(f'--set {pair!r} must be NAME=VALUE')
+            if name.startswith(ITS_OWN):
+                raise SettingError(f'--set {pair}: {name} is set by the benchmark itself')
             values[name] = yaml.safe_load(value)
         return settings_from(values)
     except SettingError as error:

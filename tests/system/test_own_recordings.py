@@ -38,6 +38,8 @@ def test_a_folder_is_measured(tmp_path):
     [
         (['--set', 'utterance.end_silence'], 'must be NAME=VALUE'),
         (['--set', 'utterance.end_silence=-1'], 'utterance.end_silence is -1'),
+        (['--set', 'audio.source=file'], 'audio.source is set by the benchmark itself'),
+        (['--set', 'mute.at_start=true'], 'mute.at_start is set by the benchmark itself'),
         (['--ratios', 'nan'], "invalid ratio value: 'nan'"),
         ([], 'has no recordings'),
     ],
