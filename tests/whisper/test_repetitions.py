@@ -194,7 +194,7 @@ def test_what_the_model_leaves_out_is_decoded_in_halves(as_delivered, monkeypatc
 
 @pytest.mark.parametrize('behind', ['speech', 'silence'])
 def test_speech_behind_the_last_word_is_decoded_again(as_delivered, monkeypatch, behind):
-    """The model ends the text behind the first of two sentences, as tiny.en with a short context."""
+    """The model ends the text behind the first of two sentences."""
     first, second = (speech()[name][0] for name in ('librivox/0930', 'goforward'))
     samples = np.concatenate((first, second if behind == 'speech' else np.zeros_like(second)))
     decode = as_delivered._segments.decoder.decode
