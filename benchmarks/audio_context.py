@@ -10,9 +10,11 @@ and in noise 10 dB below them: short words need such a folder. A margin is good 
 comes twice. A smaller margin is faster, but more texts fail and are decoded twice. Margins take
 turns, so nothing is printed before the end.
 
-`--backgrounds` adds rows with noise of these levels behind all speech (whisper/features.py), with
-the model's own margin; -0.7 is about digital silence. `--peer` adds rows for faster-whisper (int8,
-beam 1, with and without its voice activity filter) on the weights of tiny.en.
+`--zeros` puts rows with these margins before the others, with digital zeros behind all speech, as
+Whisper's own code has. `--backgrounds` adds rows with noise of these levels behind all speech
+(whisper/features.py), with the model's own margin; -0.7 is about digital silence. `--peer` adds
+rows for faster-whisper (int8, beam 1, with and without its voice activity filter) on the weights
+of tiny.en.
 """
 
 import argparse
@@ -42,6 +44,7 @@ from distil_whisper_ros.whisper.transcriber import Transcriber
 
 MARGINS = [30.0, 10.0, 7.0, 5.0, 3.0, 2.0]  # s; with 30, the full audio context is encoded
 OWN_MARGIN = -1.0
+NOTHING = -1.0  # s: no clip is so short, so none has noise behind
 RATIO = 10  # dB of signal to noise
 
 
@@ -54,6 +57,9 @@ def main() -> None:
     parser.add_argument('--margins', type=float, nargs='+', default=MARGINS, help='in seconds')
     parser.add_argument(
         '--backgrounds', type=float, nargs='+', default=[], help='see whisper/features.py'
+    )
+    parser.add_argument(
+        '--zeros', type=float, nargs='+', default=[], help='margins with digital zeros behind'
     )
     parser.add_argument('--peer', action='store_true', help='measure faster-whisper, too')
     arguments = parser.parse_args()
@@ -69,7 +75,13 @@ def main() -> None:
     )
     settings = ModelSettings(id=arguments.model, language='en', word_timestamps=False)
     baseline = None
+    short, features.SHORT = features.SHORT, NOTHING
     rows = [
+        (f'{row.margin:.1f}, 0', row.texts, row.times, row.redone)
+        for row in measure(transcriber, heard, settings, arguments.zeros, tell)
+    ]
+    features.SHORT = short
+    rows += [
         (f'{row.margin:.1f}', row.texts, row.times, row.redone)
         for row in measure(transcriber, heard, settings, arguments.margins, tell)
     ]

@@ -4,6 +4,7 @@ Time is counted in frames; there is no clock, no audio and no model here. The hy
 threshold to go on than to begin) is Silero's own: snakers4/silero-vad, `VADIterator`.
 """
 
+from bisect import bisect_left
 import math
 
 from ..core.audio_format import frame_count, FRAME_DURATION
@@ -55,6 +56,7 @@ class Endpointer:
         self.speech_start: int | None = None
         self.speech_end: int | None = None
         self.voiced = 0
+        self._voiced_at: list[int] = []
         self._onset = 0
         self._onset_start = 0
 
@@ -87,6 +89,10 @@ class Endpointer:
         first = max(0, self.speech_start - self._pre_roll)
         return Ending.MAX_DURATION if self.index - first >= self._max_frames else None
 
+    def voiced_from(self, index: int) -> int:
+        """Return how many frames of speech came at `index` and later."""
+        return len(self._voiced_at) - bisect_left(self._voiced_at, index)
+
     @property
     def complete(self) -> bool:
         """Whether the pause is as long as `required_pause`, which changes between frames."""
@@ -106,6 +112,7 @@ class Endpointer:
         if self.speaking:
             if voiced:
                 self.voiced += 1
+                self._voiced_at.append(self.index)
                 self.speech_end = self.index + 1
             return
         if self._onset and self.index - self._onset_start >= ONSET_AGE:

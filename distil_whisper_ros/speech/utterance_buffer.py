@@ -46,11 +46,13 @@ class UtteranceBuffer:
         if not frames or start is None or end is None:
             return Utterance.none(ending, note, self._loudest)
         first, last = max(0, start - self._first), end - self._first
+        voiced = endpointer.voiced
         if self._pre_roll is not None:
             begin = max(0, first - self._pre_roll)
             behind = last + frame_count(MARGIN)
             if ending is Ending.MAX_DURATION:
                 last = behind = self._cut = quietest(frames, max(first, behind - CUT), last)
+                voiced -= endpointer.voiced_from(self._first + last)
             frames = frames[begin:behind]
             first, last = first - begin, last - begin
         return Utterance(
@@ -60,7 +62,7 @@ class UtteranceBuffer:
             speech=tuple(probability for _, probability in frames),
             speech_start=frames[first][0].time,
             speech_end=frames[last - 1][0].time + FRAME_DURATION,
-            voiced=endpointer.voiced * FRAME_DURATION,
+            voiced=voiced * FRAME_DURATION,
             loudest=self._loudest,
             note=note,
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+import math
 
-from ..core.audio_format import SAMPLE_RATE
+from ..core.audio_format import FRAME_DURATION, SAMPLE_RATE
 from ..core.settings import DecodingSettings
 from ..core.types import Segment
 from .audio_context import audio_context, context_margin, FULL_CONTEXT
@@ -21,11 +22,14 @@ from .decoding.types import DecodingResult
 from .segment_builder import SegmentBuilder
 from .segment_decoder import Call, SegmentDecoder
 from .segmentation import quietest
-from .word_timestamps import said
+from .word_timestamps import said, VOICED
 
 MIN_PROGRESS = 1.0  # s that a full decoder must have transcribed, to go on behind them
 SHORTEST_HALF = 2.0  # s of speech that each half has, where a clip lacks words
 DRAFT_MARGIN = 5.0  # s of silence behind a draft; with less, tiny repeats single words
+# s of speech behind the last word, from which the text ended too early. None of 156 utterances and
+# of 40 cuts out of fluent speech has as much; a text that lacked eight words had more than twice.
+UNHEARD = 1.0
 LOOK_BACK = 3.0  # s before the last word of a full decoder, in which the cut is made at a pause
 
 
@@ -61,7 +65,8 @@ class SegmentTranscriber:
             failed = [
                 index
                 for index, (result, segment) in enumerate(zip(results, segments))
-                if needs_fallback(
+                if unheard(segment, clips[index]) >= UNHEARD
+                or needs_fallback(
                     segment.text, result.log_probabilities, result.ended, clips[index].voiced
                 )
             ]
@@ -179,3 +184,11 @@ class SegmentTranscriber:
             first for word, first in words if word is words[-1][0] or word.end * SAMPLE_RATE > cut
         )
         return kept, cut
+
+
+def unheard(segment: Segment, clip: Clip) -> float:
+    """Return how much speech of a clip is behind the last word, in seconds; 0 if unknown."""
+    if not segment.words:
+        return 0.0
+    behind = math.ceil((segment.words[-1].end - clip.start) / FRAME_DURATION)
+    return sum(p >= VOICED for p in clip.speech[behind:]) * FRAME_DURATION

@@ -105,6 +105,28 @@ def test_evidence_tells_words_from_sounds(text, confidence, activity):
         assert 'hallucination_filter.min_evidence is -1.5' in reason
 
 
+def evidence_of(text: str, log_confidence: float, activity: float, silence: float = 0.3) -> str:
+    """Return why a text of one second is rejected, which the model hardly knows."""
+    segment = Segment(text, 0.0, 1.0, -1.4, silence, 1.0, mean_log_confidence=log_confidence)
+    heard = replace(utterance(), speech=(activity,) * 20 + (0.1,) * 20)
+    return rejection(Hypothesis((segment,)), heard, DEFAULT)
+
+
+def test_an_exclamation_needs_more_evidence():
+    assert evidence_of('Go to him.', math.log(0.45), 0.75) == ''
+    assert 'evidence' in evidence_of('Go to him!', math.log(0.45), 0.75)
+
+
+def test_one_word_that_the_model_hardly_knows_is_heard_where_somebody_speaks_clearly():
+    """A confidence below e^-4 says nothing more."""
+    assert evidence_of('Pigeon', -20.0, 0.999) == ''
+    assert 'evidence' in evidence_of('Pigeon', -20.0, 0.9)
+
+
+def test_with_evidence_the_no_speech_probability_does_not_count():
+    assert evidence_of('One', math.log(0.147), 0.99, silence=0.97) == ''
+
+
 def test_each_segment_has_its_own_voice_activity():
     good = Segment('Stop here.', 0.0, 1.6, -0.5, 0.1, 1.0, mean_log_confidence=math.log(0.6))
     bad = replace(good, text='Thank you!', start=1.6, end=3.2, mean_log_confidence=math.log(0.3))

@@ -309,6 +309,9 @@ def test_too_long_speech_is_cut_where_it_is_quietest(make):
     assert abs(round(heard[0].duration / FRAME_DURATION) - (100 - quiet + 2)) <= 2
     total = sum(len(each.samples) for each in heard)
     assert total == (200 + BEHIND) * FRAME_LENGTH
+    # The speech behind the cut is that of the next utterance.
+    assert all(each.voiced <= each.duration for each in heard)
+    assert sum(each.voiced for each in heard) == pytest.approx(200 * FRAME_DURATION)
     for before, after in zip(heard, heard[1:]):
         assert after.time == pytest.approx(before.time + before.duration, abs=1e-6)
 

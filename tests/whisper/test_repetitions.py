@@ -11,6 +11,7 @@ from distil_whisper_ros.core.settings import HallucinationFilterSettings, ModelS
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.hallucination_filter import rejection
 from distil_whisper_ros.speech.words import words
+from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
 from distil_whisper_ros.whisper.decoding.fallback import (
     has_too_few_words,
     is_repeated,
@@ -189,6 +190,28 @@ def test_what_the_model_leaves_out_is_decoded_in_halves(as_delivered, monkeypatc
     assert words(hypothesis.text).count('forward') >= 3
     assert hypothesis.redone
     assert sizes[:2] == [len(samples)] * 2 and max(sizes[2:]) < len(samples)
+
+
+@pytest.mark.parametrize('behind', ['speech', 'silence'])
+def test_speech_behind_the_last_word_is_decoded_again(as_delivered, monkeypatch, behind):
+    """The model ends the text behind the first of two sentences."""
+    first, second = (speech()[name][0] for name in ('librivox/0930', 'goforward'))
+    samples = np.concatenate((first, second if behind == 'speech' else np.zeros_like(second)))
+    decode = as_delivered._segments.decoder.decode
+    sizes = []
+
+    def early(clips, languages, before, size, call):
+        sizes.append(size)
+        if len(sizes) == 1:
+            clips = [clips[0].split(len(first))[0]]
+        return decode(clips, languages, before, size, call)
+
+    monkeypatch.setattr(as_delivered._segments.decoder, 'decode', early)
+    hypothesis = as_delivered(heard(samples))
+    again = behind == 'speech'
+    assert words(hypothesis.text).count('meters') == again
+    assert hypothesis.redone == again
+    assert sizes[1:] == [FULL_CONTEXT] * again
 
 
 def test_a_loop_that_nobody_said_is_rejected():

@@ -193,6 +193,20 @@ def test_features_are_those_of_transformers(bands):
         assert (clip[:, end:] == BACKGROUND).all()
 
 
+def test_soft_noise_is_behind_short_clips_alone():
+    """It is softer than speech and louder than silence, and behind clips of up to 2 s."""
+    log_mel = LogMel(WhisperFeatureExtractor(), torch.device('cpu'))
+    short, long = goforward()[: 2 * SECONDS], goforward()[: 2 * SECONDS + 1]
+    with_noise, with_silence = log_mel([short, long], 3 * SECONDS)
+    end = 2 * 100 + 1  # frames of 10 ms
+    loudest, silence = (40 * float(each) for each in (with_noise.max(), with_silence[:, -1].max()))
+    noise = 40 * with_noise[:, end:]  # dB
+    assert noise.min() == noise.max()
+    assert 40 <= loudest - float(noise.max()) <= 56
+    assert float(noise.min()) - silence >= 24
+    assert with_silence[:, end + 3 :].max() == with_silence.min()
+
+
 def test_float16_ends_where_transformers_ends_it(transcriber):
     """Large models overflow between layers: their largest values are cut, not infinite."""
 
