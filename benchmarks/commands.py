@@ -8,11 +8,14 @@ below, and with one of fifty. `--sounds` is a folder of sounds without words. Th
 people and a book of the other benchmarks are ordinary speech. Printed are the commands that are
 right by the free text alone ("by text"), by the decoder's comparison alone ("decoder"), by all
 that is known ("likeliest"), and that act, and the false ones; results/commands.png has misses
-against false commands for each `commands.min_score`. `--details` prints a line for each false one.
+against false commands for each `commands.min_score`. `--details` prints a line for each false one
+and for each that is missed; `--figures` writes the figures of each clip to a file, a line of JSON
+each, so that other rules can be tried without the model.
 """
 
 import argparse
 from dataclasses import dataclass
+import json
 import math
 from pathlib import Path
 import statistics
@@ -93,11 +96,12 @@ def main() -> None:
     parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
     parser.add_argument('--speech', type=Path, required=True, help='words with their texts')
     parser.add_argument('--sounds', type=Path, help='sounds without words')
-    parser.add_argument('--details', action='store_true', help='a line for each false command')
+    parser.add_argument('--details', action='store_true', help='a line for each mistake')
+    parser.add_argument('--figures', type=Path, help='a file for the figures of each clip')
     options = parser.parse_args()
     transcriber = Transcriber(Settings().model.replaced(id=options.model, language='en'))
     known = cases(options.speech, options.sounds)
-    curves = {}
+    curves, figures = {}, ''
     for name, commands in (('10 commands', TEN), ('50 commands', FIFTY)):
         heard = [
             hear(transcriber, case, commands, f'{name}: {number} of {len(known)}')
@@ -105,11 +109,15 @@ def main() -> None:
         ]
         print('\r', end='', file=sys.stderr)
         print(f'\n{options.model}, {name}')
-        show(known, commands, [each[0] for each in heard], [each[2] for each in heard])
+        transcripts, texts = [each[0] for each in heard], [each[2] for each in heard]
+        show(known, commands, transcripts, texts)
         if options.details:
-            detail(known, [each[0] for each in heard])
+            detail(known, commands, transcripts, texts)
+        figures += record(known, name, transcripts, texts)
         print(f'comparing takes {statistics.median(each[1] for each in heard):.3f} s')
-        curves[name] = curve(known, commands, [each[0] for each in heard])
+        curves[name] = curve(known, commands, transcripts)
+    if options.figures:
+        options.figures.write_text(figures)
     draw(curves, RESULTS / 'commands.png')
 
 
@@ -161,18 +169,50 @@ def show(
             print(f'{label:<24}{len(rows):>6}{first}{sum(acts) - right:>7}{last}')
 
 
-def detail(known: list[Case], heard: list[Transcript]) -> None:
-    """Print each command that acts without having been said, and what was written."""
-    for case, transcript in zip(known, heard):
+def detail(
+    known: list[Case], commands: tuple[str, ...], heard: list[Transcript], texts: list[str]
+) -> None:
+    """Print each command that acts without having been said, and each that does not act."""
+    for case, transcript, free in zip(known, heard, texts):
         found = transcript.command
-        if found.score >= CommandSettings().min_score and found.text != case.text:
-            print(f'{case.kind}: "{case.text}" is "{transcript.text}", and acts as {found}')
+        acts = found.score >= CommandSettings().min_score
+        if found.text == case.text and acts or not acts and case.text not in commands:
+            continue
+        likely = sorted(phrases(transcript).items(), key=lambda each: -each[1])[:3]
+        print(
+            f'{case.kind}: "{case.text}" {"acts as" if acts else "does not act:"} "{found.text}" '
+            f'({found.score:.2f}), text "{free}", {case.utterance.voiced:.2f} s voiced, '
+            + ', '.join(f'{name} {score:.1f}' for name, score in likely)
+        )
+
+
+def record(known: list[Case], name: str, heard: list[Transcript], texts: list[str]) -> str:
+    """Return a line of JSON for each clip."""
+    lines = (
+        {
+            'list': name,
+            'kind': case.kind,
+            'said': case.text,
+            'command': transcript.command.text,
+            'score': transcript.command.score,
+            'text': free,
+            'voiced': case.utterance.voiced,
+            'phrases': phrases(transcript),
+        }
+        for case, transcript, free in zip(known, heard, texts)
+    )
+    return ''.join(f'{json.dumps(line)}\n' for line in lines)
+
+
+def phrases(transcript: Transcript) -> dict[str, float]:
+    """Return the commands' log probabilities by the decoder."""
+    return (transcript.hypothesis and transcript.hypothesis.phrases) or {}
 
 
 def decoders(transcript: Transcript) -> str:
     """Return the command that is the likeliest by the decoder's comparison alone."""
-    phrases = transcript.hypothesis.phrases if transcript.hypothesis is not None else None
-    return plain(max(phrases, key=lambda each: phrases[each])) if phrases else ''
+    likely = phrases(transcript)
+    return plain(max(likely, key=lambda each: likely[each])) if likely else ''
 
 
 def curve(

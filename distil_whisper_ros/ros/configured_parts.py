@@ -1,6 +1,6 @@
 """What configure makes: the loaded model, its queue, and turn detection; cleanup frees it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 import time
 from typing import Any, Protocol
@@ -62,6 +62,15 @@ class ConfiguredParts:
         """Load a model that rests, before it is needed; its next job tells what is wrong."""
         if self.transcriber.resting:
             self.scheduler.submit(Priority.SPECULATIVE, lambda _: self.transcriber.wake())
+
+    def prepare(self, settings: Callable[[], Settings]) -> None:
+        """Make what the first utterance would wait for, in between other jobs.
+
+        `settings` are asked then; if they are wrong, an utterance tells it.
+        """
+        self.scheduler.submit(
+            Priority.BATCH, lambda job: self.transcriber.prepare(settings().decoding, job)
+        )
 
     def close(self) -> None:
         """End every job, and free the memory."""

@@ -161,6 +161,7 @@ class SpeechRecognizer(ManagedNode):
                     configured.close()
                     raise
                 self._configured = configured
+                configured.prepare(self.settings)
         finally:
             self._configuring = False
         self.get_logger().info(
@@ -317,6 +318,9 @@ class SpeechRecognizer(ManagedNode):
                     result = super().set_parameters_atomically(parameters)
                     if result.successful:
                         self._declared.accepted(parameters)
+                        named = any(each.name.startswith('commands.') for each in parameters)
+                        if named and self._configured is not None:
+                            self._configured.prepare(self.settings)
                         if self._active is not None:
                             self._active.recognizer.settings_changed()
         except Exception as error:

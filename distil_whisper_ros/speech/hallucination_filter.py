@@ -207,7 +207,7 @@ def filtered(
     whole, kept = kept, without_name(kept, names)
     found = match(kept, utterance, settings.commands, trusted=not reason)
     # What sounds like a command is one, although the free text is a guess.
-    if reason and not (spoken and found.command.text):
+    if reason and not (found.command.text and (spoken or found.clear)):
         return rejected(
             hypothesis,
             utterance,

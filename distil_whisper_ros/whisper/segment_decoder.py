@@ -13,15 +13,14 @@ from .audio_context import FULL_CONTEXT
 from .clip import Clip
 from .decoding.fallback import max_tokens
 from .decoding.hotwords import Hotwords
-from .decoding.phrases import phrase_scores, PhraseTree
+from .decoding.phrases import phrase_scores
 from .decoding.types import DecodingOptions, DecodingResult
 from .model import Whisper
+from .phrase_trees import PhraseTrees
 from .prompt import Prompts
-from .written_forms import written_forms
 
 # Times as likely as the language of the segment before, from which another language is believed.
 LANGUAGE_CHANGE = 4.0
-TREES = 4  # lists of commands whose tokens are kept
 
 
 class Clock:
@@ -61,7 +60,7 @@ class SegmentDecoder:
         """
         self.whisper = whisper
         self.prompts = Prompts(whisper.tokenizer, whisper.max_target_positions, on_notice)
-        self._trees: dict[tuple[str, ...], PhraseTree] = {}  # of the latest commands
+        self._trees = PhraseTrees(whisper.tokenizer)
         self._hotwords: tuple[tuple[str, ...], Hotwords | None] = ((), None)  # of the latest ones
 
     def decode(
@@ -97,7 +96,7 @@ class SegmentDecoder:
         if isinstance(call.settings, DecodingSettings) and greedy is not None:
             with call.clock('commands'):
                 known = call.settings.wordings
-                tree = self._phrase_tree(known, call.context)
+                tree = self._trees.of(known, call.context.check)
                 for row, result in results.items():
                     start = self.whisper.special_tokens.prefix(languages[row], call.settings.task)
                     likely = phrase_scores(
@@ -107,22 +106,10 @@ class SegmentDecoder:
                     results[row] = replace(result, phrases=named)
         return [results[row] for row in range(len(clips))]
 
-    def _phrase_tree(self, wordings: tuple[str, ...], context: JobContext) -> PhraseTree:
-        """Return the tree of the commands' tokens; the latest ones are kept."""
-        tree = self._trees.pop(wordings, None)
-        if tree is None:
-            tree = PhraseTree()
-            for number, wording in enumerate(wordings):
-                forms = self.whisper.tokenizer(
-                    written_forms(wording), add_special_tokens=False
-                ).input_ids
-                for form in forms:
-                    tree.add(number, form)
-                context.check()
-        self._trees[wordings] = tree
-        if len(self._trees) > TREES:
-            del self._trees[next(iter(self._trees))]
-        return tree
+    def prepare(self, settings: ModelSettings, context: JobContext) -> None:
+        """Make what the first decode with these settings would have to wait for."""
+        if isinstance(settings, DecodingSettings) and self.whisper.decoders.greedy is not None:
+            self._trees.of(settings.wordings, context.yield_control)
 
     def _options(
         self, clips: Sequence[Clip], language: str, size: int, call: Call

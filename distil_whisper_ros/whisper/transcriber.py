@@ -200,6 +200,14 @@ class Transcriber:
 
         return self._model.call(run)
 
+    def prepare(self, settings: ModelSettings, context: JobContext = UNINTERRUPTED) -> None:
+        """Make what the first call with these settings would have to wait for, in between others.
+
+        Nothing is made while the model rests.
+        """
+        if not self.resting:
+            self._model.call(lambda: self._segments.decoder.prepare(settings, context))
+
     def can_batch(self, settings: ModelSettings) -> bool:
         """Return whether `transcribe_batch` pays with these settings.
 

@@ -5,10 +5,16 @@ import pytest
 
 from distil_whisper_ros.core.command_grammar import wordings
 from distil_whisper_ros.core.errors import SettingError
-from distil_whisper_ros.core.settings import CommandSettings, DecodingSettings, settings_from
+from distil_whisper_ros.core.settings import (
+    CommandSettings,
+    DecodingSettings,
+    Settings,
+    settings_from,
+)
 from distil_whisper_ros.core.spelling import spell
 from distil_whisper_ros.core.types import Hypothesis, Segment, Utterance
 from distil_whisper_ros.speech.command_matcher import match, overruled, plain
+from distil_whisper_ros.speech.hallucination_filter import filtered
 
 COMMANDS = [
     'turn left',
@@ -455,3 +461,47 @@ def test_the_decoder_gets_every_wording():
 def test_numbers_are_spelled(number, text):
     assert spell(number) == text
     assert plain('Turn 30 degrees!') == 'turn thirty degrees'
+
+
+@pytest.mark.parametrize(
+    ('scores', 'command'),
+    [
+        ({'four': -0.7, 'one': -10.0}, 'four'),
+        ({'four': -3.5, 'one': -10.0}, ''),  # a dog has that much
+        ({'four': -1.0, 'one': -3.0}, ''),
+    ],
+)
+def test_a_clear_sound_acts_although_voice_activity_found_almost_nothing(scores, command):
+    heard = hypothesis('4.', scores)
+    whole = Settings(commands=CommandSettings(phrases=['four', 'one']))
+    samples = np.zeros(16_000, np.float32)
+    said = Utterance.whole(samples, (0.1,) * 15 + (0.9,) + (0.1,) * 15)
+    assert said.voiced < whole.hallucination_filter.min_speech
+    transcript = filtered(heard, said, whole)
+    assert transcript.command.text == command
+    assert transcript.accepted is bool(command)
+
+
+def test_a_text_does_not_act_if_the_sound_is_another_command_just_as_well():
+    commands = settings(phrases=['back', 'five'])
+    heard = hypothesis('5.', {'five': -2.1, 'back': -2.7})
+    found = match(heard, utterance(0.4), commands)
+    assert found.command.text == ''
+    assert [each.text for each in found.alternatives] == ['five', 'back']
+    # The polite word may be the wrong one.
+    heard = hypothesis("Let's go.", {'stop': -3.7, 'go': -5.6})
+    found = match(heard, utterance(0.4), settings(phrases=['go', 'stop']))
+    assert found.command.text != 'go'
+
+
+def test_an_urgent_text_acts_in_doubt():
+    commands = settings(phrases=['start'], urgent=['stop'])
+    heard = hypothesis('Stop!', {'stop': -2.1, 'start': -2.2})
+    assert match(heard, utterance(0.4), commands).command.text == 'stop'
+
+
+@pytest.mark.parametrize('text', ['Top!', 'Step.', 'Shop!'])
+def test_a_word_like_stop_is_stop_if_the_sound_is(text):
+    heard = hypothesis(text, {'stop': -4.0, 'left': -8.0})
+    commands = settings(phrases=['stop', 'left'])
+    assert match(heard, utterance(0.4), commands).command.text == 'stop'

@@ -9,6 +9,7 @@ from distil_whisper_ros.core.settings import CommandSettings, ModelSettings, Set
 from distil_whisper_ros.core.types import Utterance
 from distil_whisper_ros.speech.command_matcher import match
 from distil_whisper_ros.whisper.decoding.phrases import phrase_scores, PhraseTree
+from distil_whisper_ros.whisper.phrase_trees import PhraseTrees
 from distil_whisper_ros.whisper.transcriber import Transcriber, UNINTERRUPTED
 from distil_whisper_ros.whisper.written_forms import written_forms
 
@@ -95,3 +96,27 @@ def test_written_forms(phrase, form):
     forms = written_forms(phrase)
     assert form in forms
     assert len(forms) == len(set(forms))
+
+
+def test_the_tree_has_every_written_form(transcriber):
+    """The forms are not tokenized one by one; odd ends of a command must not show it."""
+    tokenizer = transcriber._whisper.tokenizer
+    wordings = ('stop', 'turn 30 degrees', 'U.S.', 'größe', 'say "hi"', "don't", 'wait…', 'ไทยกี่')
+    one_by_one = PhraseTree()
+    for number, wording in enumerate(wordings):
+        for tokens in tokenizer(written_forms(wording), add_special_tokens=False).input_ids:
+            one_by_one.add(number, tokens)
+    assert PhraseTrees(tokenizer).of(wordings, lambda: None) == one_by_one
+
+
+def test_the_tree_can_be_made_before_the_first_utterance(transcriber, goforward, monkeypatch):
+    commands = CommandSettings(phrases=['go forward {number} meters', 'sing'])
+    settings = Settings(model=transcriber.settings, commands=commands)
+    transcriber.prepare(settings.decoding)
+    monkeypatch.setattr(PhraseTrees, '_add', None)  # nothing is to be made any more
+    assert transcriber(goforward, settings.decoding).phrases
+
+
+def test_nothing_is_made_without_commands(transcriber, monkeypatch):
+    monkeypatch.setattr(PhraseTrees, '_add', None)
+    transcriber.prepare(Settings(model=transcriber.settings).decoding)

@@ -33,13 +33,21 @@ class PhraseTree:
     depth: int = 0
     """Number of tokens of the longest phrase, at the root."""
 
-    def add(self, phrase: int, tokens: Sequence[int]) -> None:
-        """Add a form of a phrase, which has that number."""
+    def add(self, phrase: int, stem: Sequence[int], ends: Sequence[Sequence[int]] = ((),)) -> None:
+        """Add a form of a phrase, which has that number, with each of the ends behind it."""
+        inner = self._below(stem)
+        for end in ends:
+            inner._below(end).phrases.append(phrase)
+        self.depth = max(self.depth, len(stem) + max(map(len, ends)))
+
+    def _below(self, tokens: Sequence[int]) -> 'PhraseTree':
         node = self
         for token in tokens:
-            node = node.children.setdefault(token, PhraseTree())
-        node.phrases.append(phrase)
-        self.depth = max(self.depth, len(tokens))
+            following = node.children.get(token)
+            if following is None:
+                following = node.children[token] = PhraseTree()
+            node = following
+        return node
 
 
 def phrase_scores(
