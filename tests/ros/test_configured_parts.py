@@ -1,6 +1,7 @@
 """What configure makes: the commands are prepared before the first utterance."""
 
 from types import SimpleNamespace
+from typing import Any
 
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.scheduler import Priority, Scheduler
@@ -10,7 +11,8 @@ from distil_whisper_ros.ros.configured_parts import ConfiguredParts
 
 def parts(prepared: list, failures: list) -> ConfiguredParts:
     transcriber = SimpleNamespace(prepare=lambda settings, job: prepared.append(settings))
-    return ConfiguredParts('tiny', transcriber, Scheduler(failures.append), None, None, 0.0)
+    unused: Any = None
+    return ConfiguredParts('tiny', transcriber, Scheduler(failures.append), unused, unused, 0.0)
 
 
 def finish(scheduler: Scheduler) -> None:
