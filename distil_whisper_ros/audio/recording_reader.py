@@ -89,8 +89,13 @@ def open_recording(file: BinaryIO, name: str) -> Reader:
         )
     try:
         return SoundFileReader(file)
-    except (soundfile.SoundFileError, TypeError):
+    except (soundfile.SoundFileError, TypeError) as error:
         kind = kind_of(head)
+        if kind is None and isinstance(error, TypeError):  # by its name, it has no header
+            raise FileError(
+                f'{name} is not a recording that can be read: raw samples tell no sample rate; '
+                'make a WAV file of them (sox -t raw -r 16000 -e signed -b 16 -c 1)'
+            ) from error
         if kind is None:
             raise
     file.seek(0)

@@ -131,7 +131,7 @@ def test_a_path_that_cannot_be_used(path, message):
 def test_a_raw_file_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / 'a.raw'
     path.write_bytes(bytes(1000))
-    with pytest.raises(FileError, match='is not a recording that can be read'):
+    with pytest.raises(FileError, match='is not a recording that can be read: raw samples tell'):
         FileSource(str(path)).open()
 
 
