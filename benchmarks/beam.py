@@ -2,6 +2,7 @@
 
     python benchmarks/beam.py [--model models/tiny.en] [--quick] [--every N] [--more] [--only A,B]
     python benchmarks/beam.py --speech FOLDER
+    python benchmarks/beam.py --search [--every N]
 
 Word error rate, median time of an utterance and how many were searched, for each value of
 `model.beam_width`, and for the model card's pipeline, which has a beam of 5 in float32. The
@@ -9,7 +10,9 @@ utterances are the 156 of latency.py, with `--more` 312 others in more noise, or
 a folder's recordings (the layouts are in benchmarks/corpus.py), as they are and in noise. All
 take turns at each utterance, so that a machine that becomes slower does so for all; ratios are
 medians of the ratios of an utterance. "less card" is the word error rate minus that of the card's
-pipeline, as a 95 % interval.
+pipeline, as a 95 % interval. `--search` compares the search alone with transformers' `generate`:
+float32, 30 s, from the same encoder states, one thread, processor time, and whether the tokens
+are the same.
 """
 
 import argparse
@@ -23,11 +26,15 @@ from audio_context import clips_of
 from engines import card
 import numpy as np
 from robot import MODEL
+import torch
 from utterances import more_in_noise, utterances
 from word_errors import difference, mistakes
 
+from distil_whisper_ros.core.scheduler import JobContext
 from distil_whisper_ros.core.settings import ModelSettings
 from distil_whisper_ros.core.types import Utterance
+from distil_whisper_ros.whisper.audio_context import FULL_CONTEXT
+from distil_whisper_ros.whisper.decoding.types import DecodingOptions
 from distil_whisper_ros.whisper.transcriber import Transcriber
 
 ROWS: dict[str, tuple[str, float, int, str]] = {
@@ -48,11 +55,15 @@ def main() -> None:
     parser.add_argument('--every', type=int, default=1, help='take each N-th utterance')
     parser.add_argument('--more', action='store_true', help='312 utterances in more noise too')
     parser.add_argument('--speech', type=Path, help='a folder of recordings with their texts')
+    parser.add_argument('--search', action='store_true', help="the search alone, and generate's")
     parser.add_argument('--only', default=','.join([*ROWS, CARD]), help='rows, with commas')
     arguments = parser.parse_args()
     clean, noisy = clips_of(arguments.speech) if arguments.speech else (utterances(), [])
     clips = [*clean, *noisy, *(more_in_noise() if arguments.more else [])]
     clips = clips[:6] if arguments.quick else clips[:: arguments.every]
+    if arguments.search:
+        compare_searches(arguments.model, [samples for samples, _ in clips])
+        return
     names = arguments.only.split(',')
     runs: dict[str, Any] = {
         name: ours(arguments.model, *ROWS[name]) for name in names if name in ROWS
@@ -108,6 +119,38 @@ def ours(model: str, dtype: str, margin: float, beam_width: int, engine: str):
         return hypothesis.text, hypothesis.searched
 
     return run
+
+
+def compare_searches(model: str, clips: list[np.ndarray]) -> None:
+    """Print the time of our search as a share of transformers', and how many texts are the same."""
+    transcriber = Transcriber(ModelSettings(id=model, dtype='float32'))
+    whisper = transcriber._whisper
+    prefix = whisper.special_tokens.prefix('en', 'transcribe')
+    language = 'en' if transcriber.multilingual else ''
+    options = DecodingOptions([], prefix, language, 'transcribe', 128, 5, return_attention=False)
+    decoders = whisper.decoders.beam, whisper.decoders.transformers
+    assert decoders[0] is not None, 'this model has no search of our own'
+    torch.set_num_threads(1)
+    times, same = [], 0
+    for number, samples in enumerate(clips, 1):
+        with torch.inference_mode():
+            states = whisper.encode(whisper.features([samples], FULL_CONTEXT))
+            tokens, took = [], []
+            for decoder in decoders:
+                started = time.thread_time()
+                (result,) = decoder.decode(states, options, JobContext())
+                took.append(time.thread_time() - started)
+                tokens.append(result.tokens)
+        times.append(took)
+        same += tokens[0] == tokens[1]
+        print(f'\r{number} of {len(clips)} ', end='', file=sys.stderr)
+    ours_took, theirs = np.array(times).T
+    print(f'\r{Path(model).name}, float32, 30 s, beam 5, the search alone, one thread:')
+    print(f'{same} of {len(clips)} texts are the same')
+    print(
+        f'ours takes {np.median(ours_took / theirs):.2f} of the time of generate (median), '
+        f'{ours_took.sum() / theirs.sum():.2f} of the sum'
+    )
 
 
 if __name__ == '__main__':
