@@ -122,7 +122,7 @@ def ours(model: str, dtype: str, margin: float, beam_width: int, engine: str):
 
 
 def compare_searches(model: str, clips: list[np.ndarray]) -> None:
-    """Print the time of our search as a share of transformers', and how many texts are the same."""
+    """Print our search's time as a share of transformers', and how many texts are the same."""
     transcriber = Transcriber(ModelSettings(id=model, dtype='float32'))
     whisper = transcriber._whisper
     prefix = whisper.special_tokens.prefix('en', 'transcribe')
