@@ -270,7 +270,7 @@ def plot(rows: list[dict]) -> None:
         axes.plot(x, y, 'o-', label=kind)
         # Those of "both" are close together, so they stand below the points, one under the other.
         for number, (row, place) in enumerate(zip(chosen, zip(x, y))):
-            offset = (5, 5) if kind != 'both' else (-8, -14 - 11 * (number % 2))
+            offset = (5, 5) if kind != 'both' else (-8, -14 - 11 * (number % 3))
             axes.annotate(row['setting'], place, offset, textcoords='offset points', fontsize=8)
     axes.set(
         xlabel='from the end of a sentence to the end of the utterance (s, mean)',
