@@ -35,7 +35,7 @@ def node():
         ('start_timeout', 1.5, 'utterance.wait_for_speech'),
         ('end_silence', 0.5, 'utterance.end_silence'),
         ('turn_detection', 'smart_turn', 'utterance.turn_detection'),
-        ('turn_threshold', 0.5, 'utterance.turn_threshold'),
+        ('turn_threshold', 0.75, 'utterance.turn_threshold'),
         ('max_pause', 4.0, 'utterance.max_pause'),
         ('max_duration', 8.0, 'utterance.max_duration'),
         ('language', 'en', 'model.language'),
