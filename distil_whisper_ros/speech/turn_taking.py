@@ -21,9 +21,10 @@ SHORT_PAUSE = 0.096  # s: the margin behind the last word that the transcription
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
 DOUBTED = 0.4  # below it, the full stop is doubted
-CERTAIN = 0.985  # probability of Smart Turn from which a text without a full stop does not matter
+CERTAIN = 0.98  # probability of Smart Turn from which a text without a full stop does not matter
 SURE = 0.95  # from which a single word is all
 LIKELY = 0.9  # from which the model's doubt about its full stop does not matter
+PROBABLE = 0.75  # from which a full stop is enough that is neither believed nor doubted
 UNLIKELY = 0.9  # below it, a text without a full stop goes on
 UNSURE = 0.2  # below it, a text with a doubtful full stop goes on
 SHORT = 1.0  # s of speech, below which a voice alone tells little
@@ -135,7 +136,7 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
     enough = {
         TextEvidence.WORD: SURE,
-        TextEvidence.POSSIBLE: SURE if short else LIKELY,
+        TextEvidence.POSSIBLE: SURE if short else PROBABLE,
         TextEvidence.DOUBTFUL: SURE if short else LIKELY,
         TextEvidence.UNFINISHED: CERTAIN,
     }
