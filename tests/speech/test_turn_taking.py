@@ -22,6 +22,7 @@ from distil_whisper_ros.speech.turn_taking import (
 
 USUAL = UtteranceSettings()
 AT_ONCE, SILENCE, WAIT = SHORT_PAUSE, USUAL.end_silence, USUAL.max_pause
+LATE = {'s': 'S', '-': '_'}  # symbols of frames that come a second late
 
 
 def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
@@ -200,7 +201,8 @@ def hear():
         until(lambda: recognizer._agenda.heard is request)
         said = 0
         for symbol in script:
-            stream.say(symbol)
+            late = time.monotonic() - 1.0 if symbol in LATE else None
+            stream.say(LATE.get(symbol, symbol), late)
             if symbol == '_':  # as in real time, the evidence comes before the next frame
                 stream.wait_empty()
             said += 1
@@ -255,6 +257,13 @@ def test_evidence_of_a_pause_that_is_over_ends_nothing(hear):
     gate.set()
     time.sleep(0.1)
     assert not request.future.done()
+
+
+def test_evidence_of_a_pause_before_frames_that_came_late_is_forgotten(hear):
+    script = 'S' * 40 + '_' * 12 + 's' * 5 + '-' * 4 + '_' * 30
+    request, _, said = hear(0.97, 'Go on and', script)
+    assert request.result(5).utterance.ending is Ending.SILENCE
+    assert said <= 40 + 12 + 5 + 30 + 1  # end_silence, not max_pause
 
 
 def test_without_an_answer_silence_decides(hear):
