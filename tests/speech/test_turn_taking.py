@@ -7,7 +7,7 @@ import time
 import pytest
 from scripted import build, Notes, Stream, until, with_settings
 
-from distil_whisper_ros.core.audio_format import FRAME_DURATION
+from distil_whisper_ros.core.audio_format import frame_count, FRAME_DURATION
 from distil_whisper_ros.core.scheduler import Job, Priority
 from distil_whisper_ros.core.settings import UtteranceSettings
 from distil_whisper_ros.core.types import Ending, Hypothesis, Segment
@@ -19,6 +19,8 @@ from distil_whisper_ros.speech.turn_taking import (
     text_evidence,
     TextEvidence,
 )
+from distil_whisper_ros.speech.turn_watch import ASKED
+from distil_whisper_ros.speech.utterance_buffer import MARGIN
 
 USUAL = UtteranceSettings()
 AT_ONCE, SILENCE, WAIT = SHORT_PAUSE, USUAL.end_silence, USUAL.max_pause
@@ -168,6 +170,10 @@ def test_a_pause_is_never_longer_than_asked_for_nor_shorter_than_end_silence():
     assert required_pause(done, replace(USUAL, end_silence=0.05))[0] == 0.05
     goes_on = Evidence(2.0, 0.01, TextEvidence.OPEN)
     assert required_pause(goes_on, replace(USUAL, end_silence=3.0, max_pause=1.0))[0] == 3.0
+
+
+def test_all_that_begins_at_a_pause_begins_at_the_same_one():
+    assert ASKED == frame_count(SHORT_PAUSE) == frame_count(MARGIN)
 
 
 class Scripted:
