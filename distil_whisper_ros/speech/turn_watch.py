@@ -9,8 +9,8 @@ from ..core.settings import Settings
 from ..core.types import Ending, Hypothesis
 from .turn_taking import Evidence, required_pause, text_evidence, TextEvidence
 
-# Frames of a pause at which Smart Turn is asked: when the transcription begins, unless the machine is
-# slow.
+# Frames of a pause at which Smart Turn is asked: when the transcription begins, unless the machine
+# is slow.
 ASKED = 3
 
 
