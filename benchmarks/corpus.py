@@ -9,6 +9,8 @@ from distil_whisper_ros.cli.reference_texts import LAYOUTS, reference_texts
 
 def recordings(folder: Path) -> list[Path]:
     """Return the recordings below a folder; exit with a sentence if there are none."""
+    if not folder.is_dir():
+        sys.exit(f'{folder} is not a folder')
     found = sorted(path for path in folder.rglob('*') if path.suffix.lower() in SUFFIXES)
     if not found:
         sys.exit(f'{folder} has no recordings ({", ".join(sorted(SUFFIXES))})')

@@ -20,7 +20,7 @@ from pathlib import Path
 import statistics
 import sys
 
-from corpus import corpus
+from corpus import corpus, recordings
 from hallucination_filter import Clip, Notes, SILENCE
 import jiwer
 from latency import in_real_time, percentile
@@ -189,8 +189,16 @@ def ratio(text: str) -> float | None:
 
 def readable(folder: Path) -> list[tuple[np.ndarray, str]]:
     """Return a folder's recordings and texts; name those that cannot be read, exit without any."""
-    clips = []
-    for path, text in corpus(folder):
+    clips, texts = [], corpus(folder)
+    with_text = {path for path, _ in texts}
+    silent = [path for path in recordings(folder) if path not in with_text]
+    if silent:
+        total = len(silent) + len(texts)
+        print(
+            f'left out: {len(silent)} of {total} recordings have no text, as {silent[0]}',
+            file=sys.stderr,
+        )
+    for path, text in texts:
         try:
             clips.append((read_recording(str(path)), text))
         except SpeechError as error:

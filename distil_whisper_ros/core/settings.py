@@ -288,7 +288,7 @@ class UtteranceSettings(ParameterGroup):
     )
     max_pause: float = parameter(
         2.0, 'Longest pause within the utterance, where turn detection expects the speaker to go '
-        'on.', low=0.1, high=30.0, unit='s',
+        'on. A value below end_silence counts as that.', low=0.1, high=30.0, unit='s',
     )  # fmt: skip
     speculative: bool = parameter(
         True, 'Start to transcribe at each short pause, before the utterance ends. The text comes '

@@ -196,5 +196,10 @@ def overridden(group: Any, **values: Any) -> Any:
 
     Raise a SettingError for a wrong one.
     """
-    given = {name: value for name, value in values.items() if value}
+    given = {name: _as_written(value) for name, value in values.items() if value}
     return group.replaced(**given)
+
+
+def _as_written(value: Any) -> Any:
+    """Return a number without the rounding of float32, by which 0.99 is above 0.99."""
+    return float(f'{value:.7g}') if isinstance(value, float) else value

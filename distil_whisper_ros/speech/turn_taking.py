@@ -30,7 +30,9 @@ UNSURE = 0.4  # below it, a text with a doubtful full stop goes on
 SHORT = 1.0  # s of speech, below which a voice alone tells little
 SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
 SENTENCE_ENDS = tuple('.!?。！？।')
+QUESTION_MARKS = ('?', '？')
 BROKEN_OFF = ('...', '…', '-')
+CLOSING = '"\'”’»)]'  # they may come behind the end of a sentence
 NUMBERS = frozenset(
     'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
     'sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety '
@@ -41,11 +43,14 @@ MEASURING = frozenset(
     'forward forwards back backward backwards ahead left right up down turn rotate move drive go '
     'wait for about'.split()
 )
-# English words that no sentence ends with, and others that few end with.
-NEVER_LAST = frozenset(
+# English words that hardly a sentence ends with, of which some end a question ("where are you
+# from?"), and others that few end with.
+QUESTION_ENDS = frozenset(
+    'than of to at by for from with without into onto towards between'.split()
+)
+NEVER_LAST = QUESTION_ENDS | frozenset(
     'a an the my your his its our their and or but nor because although if while unless until '
-    'whether than of to at by for from with without into onto towards between mister mr mrs '
-    'dr'.split()
+    'whether mister mr mrs dr'.split()
 )
 PRONOUNS = frozenset(('i', 'we', 'they', 'he', 'she'))
 OTHERS = (
@@ -93,6 +98,7 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
     if whole in known:
         longer = any(command.startswith(f'{whole} ') for command in known)
         return TextEvidence.UNKNOWN if longer else TextEvidence.COMMAND
+    text = text.rstrip(CLOSING)
     stops = text.endswith(SENTENCE_ENDS) and not text.endswith(BROKEN_OFF)
     if len(said) == 1:
         if said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops):
@@ -100,8 +106,7 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
         return TextEvidence.WORD if stops else TextEvidence.UNKNOWN
     confidence = hypothesis.segments[-1].end_confidence
     sure = stops and (confidence is None or confidence >= CONFIDENT)
-    wants_unit = said[-1] in NUMBERS and said[-2] in MEASURING
-    if wants_unit or said[-1] in (NEVER_LAST if sure else RARELY_LAST):
+    if _wants_more(said, sure, text.endswith(QUESTION_MARKS)):
         return TextEvidence.OPEN
     if sure:
         return TextEvidence.COMPLETE
@@ -113,6 +118,19 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
         return TextEvidence.UNFINISHED
     doubted = confidence is not None and confidence < DOUBTED
     return TextEvidence.DOUBTFUL if doubted else TextEvidence.POSSIBLE
+
+
+def _wants_more(said: list[str], sure: bool, asks: bool) -> bool:
+    """Return whether the last words of a text want more.
+
+    `sure` tells whether its full stop is believed; `asks` whether that is a question mark.
+    """
+    before = next((word for word in reversed(said) if word not in NUMBERS), '')
+    if said[-1] in NUMBERS and before in MEASURING:  # a unit
+        return True
+    if not sure:
+        return said[-1] in RARELY_LAST
+    return said[-1] in (NEVER_LAST - QUESTION_ENDS if asks else NEVER_LAST)
 
 
 def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[float, Ending]:

@@ -9,7 +9,9 @@ from ..core.settings import Settings
 from ..core.types import Ending, Hypothesis
 from .turn_taking import Evidence, required_pause, text_evidence, TextEvidence
 
-ASKED = 3  # frames of a pause at which Smart Turn is asked: when the transcription begins
+# Frames of a pause at which Smart Turn is asked: when the transcription begins, unless the machine
+# is slow.
+ASKED = 3
 
 
 class TurnDetector(Protocol):

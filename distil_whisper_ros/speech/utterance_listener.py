@@ -197,6 +197,8 @@ class UtteranceListener:
             return Ending.COMMAND
         if self.speaking and ending is None and recent:
             self._work_ahead()
+        elif self._endpointer.pause == 0:
+            self._turn.discard()  # the speaker went on in frames that came late
         return silence if ending is Ending.SILENCE else ending
 
     def look(self) -> Ending | None:

@@ -93,7 +93,7 @@ def find_turn_model(name: str, offline: bool, progress: Progress) -> Path:
         path, found = Path(), False
     if found:
         return path
-    if name.startswith(('/', './', '../', '~')):
+    if name.startswith(('/', './', '../', '~')) or name.endswith('.onnx'):
         raise ModelError(f'utterance.turn_model is {short(name)}, where there is no {TURN_MODEL}')
     parameter = 'utterance.turn_model'
     _check_hub_name(name, parameter, '"pipecat-ai/smart-turn-v3", a folder, or an ONNX file')

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 from distil_whisper_msgs.action import Listen
+import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
@@ -53,6 +54,12 @@ def test_each_option_of_a_goal_counts_and_an_empty_one_does_not(option, value, p
 
     assert chosen(Listen.Goal(**{option: value})) == value != chosen(Listen.Goal())
     assert with_options(Settings(), Listen.Goal()) == Settings()
+
+
+def test_a_limit_may_be_given_though_a_message_rounds_it():
+    sent = float(np.float32(0.99))  # 0.9900000095…, which is above the limit
+    settings = with_options(Settings(), Listen.Goal(turn_threshold=sent))
+    assert settings.utterance.turn_threshold == 0.99
 
 
 def test_no_other_thread_cancels_the_timer(node):

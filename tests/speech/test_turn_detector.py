@@ -151,6 +151,7 @@ def test_a_giant_is_never_read(tmp_path):
     [
         ('/no/such/file.onnx', 'where there is no smart-turn-v3.2-cpu.onnx'),
         ('~nobody-of-that-name/x', 'where there is no smart-turn'),
+        ('models/typo.onnx', 'where there is no smart-turn'),
         ('a b', 'must be a name on the hub'),
         ('pipecat-ai/smart-turn-v3', 'fetch it once with a network'),
     ],

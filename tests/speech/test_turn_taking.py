@@ -7,7 +7,7 @@ import time
 import pytest
 from scripted import build, Notes, Stream, until, with_settings
 
-from distil_whisper_ros.core.audio_format import FRAME_DURATION
+from distil_whisper_ros.core.audio_format import frame_count, FRAME_DURATION
 from distil_whisper_ros.core.scheduler import Job, Priority
 from distil_whisper_ros.core.settings import UtteranceSettings
 from distil_whisper_ros.core.types import Ending, Hypothesis, Segment
@@ -19,9 +19,12 @@ from distil_whisper_ros.speech.turn_taking import (
     text_evidence,
     TextEvidence,
 )
+from distil_whisper_ros.speech.turn_watch import ASKED
+from distil_whisper_ros.speech.utterance_buffer import MARGIN
 
 USUAL = UtteranceSettings()
 AT_ONCE, SILENCE, WAIT = SHORT_PAUSE, USUAL.end_silence, USUAL.max_pause
+LATE = {'s': 'S', '-': '_'}  # symbols of frames that come a second late
 
 
 def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
@@ -56,7 +59,17 @@ def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
         ('On.', 0.9, TextEvidence.WORD),
         ('Go forward 10', 0.4, TextEvidence.OPEN),
         ('Go forward ten.', 0.9, TextEvidence.OPEN),
+        ('Turn left 45.', 0.9, TextEvidence.OPEN),
+        ('Turn right one hundred and eighty', 0.9, TextEvidence.OPEN),
+        ('10 20', 0.9, TextEvidence.UNKNOWN),
         ('Go forward 10 meters.', 0.9, TextEvidence.COMPLETE),
+        ('Where are you from?', 0.9, TextEvidence.COMPLETE),
+        ('Where are you from?', 0.3, TextEvidence.OPEN),
+        ('Where are you from.', 0.9, TextEvidence.OPEN),
+        ('Where is the?', 0.9, TextEvidence.OPEN),
+        ('"I have done it."', 0.9, TextEvidence.COMPLETE),
+        ('(I have done it.)', 0.9, TextEvidence.COMPLETE),
+        ('He said, “I might even...”', 0.9, TextEvidence.BROKEN_OFF),
         ('3 1 0 0 2', 0.7, TextEvidence.UNKNOWN),
         ('...', 0.9, TextEvidence.UNKNOWN),
         ('', 0.9, TextEvidence.UNKNOWN),
@@ -159,6 +172,10 @@ def test_a_pause_is_never_longer_than_asked_for_nor_shorter_than_end_silence():
     assert required_pause(goes_on, replace(USUAL, end_silence=3.0, max_pause=1.0))[0] == 3.0
 
 
+def test_all_that_begins_at_a_pause_begins_at_the_same_one():
+    assert ASKED == frame_count(SHORT_PAUSE) == frame_count(MARGIN)
+
+
 class Scripted:
     """A turn detector that answers at once, with the probability of the test."""
 
@@ -200,7 +217,8 @@ def hear():
         until(lambda: recognizer._agenda.heard is request)
         said = 0
         for symbol in script:
-            stream.say(symbol)
+            late = time.monotonic() - 1.0 if symbol in LATE else None
+            stream.say(LATE.get(symbol, symbol), late)
             if symbol == '_':  # as in real time, the evidence comes before the next frame
                 stream.wait_empty()
             said += 1
@@ -255,6 +273,13 @@ def test_evidence_of_a_pause_that_is_over_ends_nothing(hear):
     gate.set()
     time.sleep(0.1)
     assert not request.future.done()
+
+
+def test_evidence_of_a_pause_before_frames_that_came_late_is_forgotten(hear):
+    script = 'S' * 40 + '_' * 12 + 's' * 5 + '-' * 4 + '_' * 30
+    request, _, said = hear(0.97, 'Go on and', script)
+    assert request.result(5).utterance.ending is Ending.SILENCE
+    assert said <= 40 + 12 + 5 + 30 + 1  # end_silence, not max_pause
 
 
 def test_without_an_answer_silence_decides(hear):

@@ -50,6 +50,17 @@ def test_what_cannot_be_measured(tmp_path, arguments, sentence):
     assert sentence in done.stderr and 'Traceback' not in done.stderr
 
 
+def test_a_wrong_path_and_recordings_without_text(tmp_path):
+    done = run(tmp_path / 'typo')
+    assert done.returncode == 1 and done.stderr == f'{tmp_path / "typo"} is not a folder\n'
+    soundfile.write(tmp_path / 'go.wav', goforward(), RATE)
+    soundfile.write(tmp_path / 'left.wav', goforward(), RATE)
+    (tmp_path / 'go.txt').write_text('go forward ten meters')
+    done = run(tmp_path, '--ratios', 'clean', '--real-time', 0)
+    assert done.returncode == 0 and '1 recordings' in done.stdout
+    assert f'left out: 1 of 2 recordings have no text, as {tmp_path / "left.wav"}' in done.stderr
+
+
 def test_librispeech_and_a_recording_that_cannot_be_read(tmp_path):
     chapter = tmp_path / '1089' / '134686'
     chapter.mkdir(parents=True)
