@@ -218,7 +218,7 @@ def hear():
         said = 0
         for symbol in script:
             late = time.monotonic() - 1.0 if symbol in LATE else None
-            stream.say(LATE.get(symbol, symbol), late)
+            stream.say(LATE[symbol] if symbol in LATE else symbol, late)
             if symbol == '_':  # as in real time, the evidence comes before the next frame
                 stream.wait_empty()
             said += 1
