@@ -8,6 +8,7 @@ Without an answer it asks once more, and then gives up. Name the synthesizer in 
 import operator
 import signal
 import sys
+from threading import Event
 import time
 from typing import Any
 
@@ -97,21 +98,21 @@ def tree(node: Node, wait: float) -> BehaviourTree:
 
 
 def main() -> None:
-    """Tick the tree until it has succeeded."""
+    """Tick the tree until it has succeeded, or Ctrl-C; print how far it came."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    stopped = Event()  # an exception for Ctrl-C could be raised within rclpy
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     node = Node('speech_behavior_tree')
     try:
         errand = tree(node, float(str(node.declare_parameter('wait', 5.0).value)))
         errand.setup()
-        while errand.root.status != Status.SUCCESS:
+        while errand.root.status != Status.SUCCESS and not stopped.is_set():
             rclpy.spin_once(node, timeout_sec=PERIOD)
             errand.tick()
         print(unicode_tree(errand.root, show_status=True))
     except (ParameterException, RuntimeError) as error:
         sys.exit(f'behavior_tree: {error}')
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == '__main__':

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import math
 import re
 import signal
+from threading import Event
 import time
 
 from geometry_msgs.msg import Twist
@@ -141,13 +142,12 @@ class Driver(Node):
 def main() -> None:
     """Run the node until Ctrl-C."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    try:
-        node = Driver()
-        while True:
-            rclpy.spin_once(node, timeout_sec=0.5)
-    except KeyboardInterrupt:
-        pass
+    stopped = Event()  # an exception for Ctrl-C could be raised within rclpy
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    node = Driver()
+    while not stopped.is_set():
+        rclpy.spin_once(node, timeout_sec=0.5)
 
 
 if __name__ == '__main__':

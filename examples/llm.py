@@ -104,15 +104,15 @@ def detail(error: HTTPError) -> str:
 def main() -> None:
     """Run the node until Ctrl-C."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    stopped = threading.Event()  # an exception for Ctrl-C could be raised within rclpy
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     try:
         node = LanguageModel()
-        while True:
+        while not stopped.is_set():
             rclpy.spin_once(node, timeout_sec=0.5)
     except (ParameterException, ValueError) as error:
         sys.exit(f'llm: {error}')
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == '__main__':
