@@ -1,6 +1,7 @@
 """Ask the node whether it works: exit code 0 if it does, else 1 and one line."""
 
 import argparse
+from collections.abc import Sequence
 import signal
 import sys
 import time
@@ -70,10 +71,11 @@ def main(given: list[str] | None = None) -> None:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy has several, without a common base
         sys.exit(f'health: {cannot_start(error)}')
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    try:
-        state = newest_state(options.namespace, options.timeout)
-    except KeyboardInterrupt:
+    interrupted: list[int] = []  # an exception in the middle of rclpy may end in a traceback
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: interrupted.append(number))
+    state = newest_state(options.namespace, options.timeout, interrupted)
+    if interrupted:
         sys.exit(130)
     if state is None:
         sys.exit(
@@ -86,8 +88,11 @@ def main(given: list[str] | None = None) -> None:
     sys.exit(1 if state.state in BAD else 0)
 
 
-def newest_state(space: str, timeout: float) -> RecognizerState | None:
-    """Return the state of the recognizer in a namespace, or None if there is none in time."""
+def newest_state(space: str, timeout: float, interrupted: Sequence[int]) -> RecognizerState | None:
+    """Return the state of the recognizer in a namespace, or None if there is none in time.
+
+    It waits until a signal is in `interrupted`.
+    """
     try:
         node = Node('speech_health', namespace=space)
     except Exception as error:
@@ -97,7 +102,7 @@ def newest_state(space: str, timeout: float) -> RecognizerState | None:
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         node.create_subscription(RecognizerState, 'speech/state', states.append, latched)
         deadline = time.monotonic() + timeout
-        while not states and time.monotonic() < deadline:
+        while not (states or interrupted) and time.monotonic() < deadline:
             rclpy.spin_once(node, timeout_sec=0.2)
         return states[-1] if states else None
     finally:

@@ -391,7 +391,7 @@ def test_the_node_hears_the_first_of_two_microphones_and_says_so():
             call = client.start_trigger('record')
             first.say(goforward(), wait=False)
             wait_for(call.done, 30, 'the reply')
-            assert call.result().message == 'Go forward 10 meters.'
+            assert call.result().message.capitalize() == 'Go forward 10 meters.'
             unheard = client.start_trigger('record')
             second.say(goforward(), wait=False)
             wait_for(unheard.done, 30, 'the reply')

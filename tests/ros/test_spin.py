@@ -61,7 +61,7 @@ def test_a_wrong_time_on_the_clock_is_one_line_of_the_log(room):
         future = client.start_trigger('record')
         room.say(goforward(), wait=False)
         wait_for(future.done, 30, 'the reply')
-        assert future.result().message == 'Go forward 10 meters.'
+        assert future.result().message.capitalize() == 'Go forward 10 meters.'
         assert process.log().count('on /clock cannot be used') == 1
         assert 'Traceback' not in process.log()
 

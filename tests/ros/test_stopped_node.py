@@ -24,4 +24,4 @@ def test_a_request_does_not_hear_what_was_said_before_it(room):
         future = client.start_trigger('record')
         room.say(goforward(), wait=False)
         wait_for(future.done, 20, 'the reply')
-        assert future.result().message == 'Go forward 10 meters.'
+        assert future.result().message.capitalize() == 'Go forward 10 meters.'

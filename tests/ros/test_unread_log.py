@@ -36,7 +36,7 @@ def test_it_hears_is_muted_and_ends_although_nobody_reads_the_log(room):
             future = client.start_trigger('record')
             room.say(goforward(), wait=False)
             wait_for(future.done, 20, 'the reply')
-            assert future.result().message == 'Go forward 10 meters.'
+            assert future.result().message.capitalize() == 'Go forward 10 meters.'
             muted = client.start_call(SetBool, 'speech/mute', SetBool.Request(data=True))
             wait_for(muted.done, 5, 'the reply to mute')
             assert muted.result().success

@@ -113,4 +113,4 @@ def test_what_is_lost_for_good_is_reported():
         client.wait_state('waiting')
         room.say(speech()['goforward'][0], wait=False)
         wait_for(future.done, 30, 'the reply')
-        assert future.result().message == 'Go forward 10 meters.'
+        assert future.result().message.capitalize() == 'Go forward 10 meters.'

