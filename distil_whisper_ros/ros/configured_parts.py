@@ -98,25 +98,30 @@ def load(settings: Settings, ids: Iterator[int], reports: Reports) -> Configured
     # Nothing leaves the machine of somebody who has the model already, for turn detection
     # neither.
     offline = settings.model.offline or is_here(settings.model.id, settings.model.revision)
+    detector = TurnDetector(
+        lambda: find_turn_model(settings.utterance.turn_model, offline, _untold),
+        reports.on_warning,
+        reports.on_late_failure,
+    )
     scheduler = Scheduler(reports.on_late_failure, on_idle=reports.on_idle)
     # In the thread that uses it: PyTorch keeps threads and 13 MB for each that computes.
     loading = scheduler.submit(
         Priority.FINAL,
         lambda _: Transcriber(
-            settings.model, reports.on_progress, reports.on_warning, reports.on_resting
+            settings.model,
+            reports.on_progress,
+            reports.on_warning,
+            reports.on_resting,
+            lambda: detector.busy,
         ),
     )
     try:
         transcriber = loading.future.result()
     except BaseException:
         scheduler.close()
+        detector.close()
         raise
     queue = TranscriptionQueue(transcriber, VoiceActivity(), scheduler, ids, reports.on_failure)
-    detector = TurnDetector(
-        lambda: find_turn_model(settings.utterance.turn_model, offline, _untold),
-        reports.on_warning,
-        reports.on_late_failure,
-    )
     if settings.utterance.turn_detection != 'silence':
         detector.load()
     took = time.monotonic() - started

@@ -57,6 +57,11 @@ class TurnDetector:
             Priority.SPECULATIVE, lambda context: self._judge(samples, context)
         )
 
+    @property
+    def busy(self) -> bool:
+        """Whether it computes, or will at once."""
+        return not self._scheduler.idle
+
     def close(self) -> None:
         """End every job, and free the memory."""
         self._scheduler.close()

@@ -36,12 +36,14 @@ class Transcriber:
         progress: Progress = lambda step, share: None,
         on_notice: Callable[[str], None] = lambda notice: None,
         on_resting: Callable[[bool], None] = lambda resting: None,
+        shares_cores: Callable[[], bool] = bool,
     ) -> None:
         """Find, load and warm up the model.
 
         `progress` is called with the present step and the part of it that is done, from 0 to 1;
         `on_notice` with a sentence when a prompt is too long; `on_resting` when `rest` has freed
-        the model, and when it is loaded again.
+        the model, and when it is loaded again; `shares_cores` tells whether something else
+        computes beside, to which a core is left.
         Raises ModelError or SettingError with a sentence that tells the remedy.
         """
         self.settings = settings
@@ -52,6 +54,7 @@ class Transcriber:
         self.times_stages = False
         """Whether to wait for a GPU after each stage, for the right times of the stages."""
         self._on_notice = on_notice
+        self._shares_cores = shares_cores
         self._model = RestingModel(
             settings.id, self.device, self._load, self._test_again, on_resting
         )
@@ -69,7 +72,7 @@ class Transcriber:
         whisper = translate_errors(
             lambda: self._load_whisper(progress), self.settings.id, self.device
         )
-        decoder = SegmentDecoder(whisper, self._on_notice)
+        decoder = SegmentDecoder(whisper, self._on_notice, self._shares_cores)
         builder = SegmentBuilder(whisper, self.settings.id, self.precision)
         return SegmentTranscriber(decoder, builder)
 

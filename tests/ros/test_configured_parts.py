@@ -1,12 +1,23 @@
-"""What configure makes: the commands are prepared before the first utterance."""
+"""What configure makes: commands that are prepared, and parts that share the cores."""
 
+from itertools import count
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+from robot import MODEL, TURN_MODEL, wait_for
+
 from distil_whisper_ros.core.errors import SettingError
 from distil_whisper_ros.core.scheduler import Priority, Scheduler
-from distil_whisper_ros.core.settings import CommandSettings, Settings
-from distil_whisper_ros.ros.configured_parts import ConfiguredParts
+from distil_whisper_ros.core.settings import (
+    CommandSettings,
+    ModelSettings,
+    Settings,
+    UtteranceSettings,
+)
+from distil_whisper_ros.ros.configured_parts import ConfiguredParts, load
+from distil_whisper_ros.speech import turn_detector
 
 
 def parts(prepared: list, failures: list) -> ConfiguredParts:
@@ -41,3 +52,30 @@ def test_settings_that_are_wrong_are_told_by_an_utterance_alone():
     assert not prepared
     assert not failures
     made.scheduler.close()
+
+
+def test_the_transcriber_leaves_a_core_to_turn_detection(monkeypatch):
+    answer = Event()
+    model = ModelSettings(id=str(MODEL), warm_up=False)
+    reports: Any = SimpleNamespace(
+        on_progress=lambda step, share: None,
+        on_warning=[].append,
+        on_resting=lambda resting: None,
+        on_idle=None,
+        on_failure=None,
+        on_late_failure=None,
+    )
+    turns = UtteranceSettings(turn_model=str(TURN_MODEL))
+    parts = load(Settings(model=model, utterance=turns), count(), reports)
+    try:
+        shares = parts.transcriber._segments.decoder._shares_cores
+        wait_for(lambda: not shares(), 30, 'the end of loading')
+        monkeypatch.setattr(turn_detector, 'judged', lambda *_: answer.wait(30) and 0.5)
+        job = parts.turn_detector.ask(np.zeros(1600, np.float32))
+        assert job is not None and shares()
+        answer.set()
+        assert job.future.result(30) == 0.5
+        wait_for(lambda: not shares(), 5, 'the end of its work')
+    finally:
+        answer.set()
+        parts.close()

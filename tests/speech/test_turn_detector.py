@@ -2,13 +2,15 @@
 
 import os
 from pathlib import Path
+import subprocess
 import sys
+import threading
 from zipfile import ZipFile
 
 from huggingface_hub.errors import LocalEntryNotFoundError
 import numpy as np
 import pytest
-from robot import goforward, RATE, raw, RECORDINGS, TURN_MODEL
+from robot import goforward, RATE, raw, RECORDINGS, TURN_MODEL, wait_for
 import unpack_smart_turn
 
 from distil_whisper_ros.audio.log_mel import log_mel
@@ -41,6 +43,45 @@ def test_the_spectrogram_is_that_of_transformers():
         samples, sampling_rate=RATE, do_normalize=True, return_tensors='np'
     ).input_features[0]
     assert np.abs(log_mel(samples) - theirs).max() < 1e-4
+
+
+def test_the_spectrogram_keeps_no_other_core_busy():
+    """Threads of numpy's BLAS would spin beside the transcription."""
+    code = (
+        'import time, numpy as np\n'
+        'from distil_whisper_ros.audio.log_mel import log_mel\n'
+        'samples = np.random.default_rng(0).normal(0, 0.1, 128000).astype(np.float32)\n'
+        'log_mel(samples)\n'
+        'time.sleep(0.3)\n'  # threads that were made at the import have gone to sleep
+        'mine, all = time.thread_time(), time.process_time()\n'
+        'for _ in range(10):\n'
+        '    log_mel(samples)\n'
+        '    time.sleep(0.05)\n'
+        'print((time.process_time() - all) / (time.thread_time() - mine))'
+    )
+    ran = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert float(ran.stdout) < 1.5
+
+
+def test_it_is_busy_until_it_has_answered():
+    find, found = threading.Event(), threading.Event()
+
+    def wait():
+        find.set()
+        assert found.wait(30)
+        raise ModelError('there is none')
+
+    detector = TurnDetector(wait)
+    try:
+        assert not detector.busy
+        job = detector.load()
+        assert find.wait(30) and detector.busy
+        found.set()
+        assert job.future.result(30) is False
+        wait_for(lambda: not detector.busy, 5, 'the end of its work')
+    finally:
+        found.set()
+        detector.close()
 
 
 def test_it_hears_whether_a_sentence_is_complete(detector):

@@ -38,8 +38,13 @@ def test_one_thread_is_left_to_the_block_that_asks_for_it():
     assert torch.get_num_threads() == before
 
 
-def test_int8_decodes_with_one_thread_and_encodes_with_all(monkeypatch):
-    transcriber = Transcriber(ModelSettings(id=str(MODEL), dtype='int8', warm_up=False))
+@pytest.mark.parametrize('shares, encoding', [(False, 2), (True, 1)])
+def test_int8_decodes_with_one_thread_and_encodes_with_all_free_cores(
+    monkeypatch, shares, encoding
+):
+    transcriber = Transcriber(
+        ModelSettings(id=str(MODEL), dtype='int8', warm_up=False), shares_cores=lambda: shares
+    )
     whisper, threads = transcriber._whisper, {}
 
     def watched(name, call):
@@ -56,6 +61,7 @@ def test_int8_decodes_with_one_thread_and_encodes_with_all(monkeypatch):
     torch.set_num_threads(2)
     try:
         assert transcriber(Utterance.whole(goforward())).text == 'Go forward 10 meters.'
+        assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert threads == {'encoder': 2, 'decoder': 1}
+    assert threads == {'encoder': encoding, 'decoder': 1}
