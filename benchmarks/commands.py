@@ -96,10 +96,13 @@ def main() -> None:
     parser.add_argument('--model', default=str(MODEL), help='a folder, or a name on the hub')
     parser.add_argument('--speech', type=Path, required=True, help='words with their texts')
     parser.add_argument('--sounds', type=Path, help='sounds without words')
+    parser.add_argument('--beam-width', type=int, default=Settings().model.beam_width)
     parser.add_argument('--details', action='store_true', help='a line for each mistake')
     parser.add_argument('--figures', type=Path, help='a file for the figures of each clip')
     options = parser.parse_args()
-    transcriber = Transcriber(Settings().model.replaced(id=options.model, language='en'))
+    transcriber = Transcriber(
+        Settings().model.replaced(id=options.model, language='en', beam_width=options.beam_width)
+    )
     known = cases(options.speech, options.sounds)
     curves, figures = {}, ''
     for name, commands in (('10 commands', TEN), ('50 commands', FIFTY)):

@@ -121,28 +121,29 @@ class Text:
         return bool(self.reference) and not mistakes([self.reference], [self.text])[0].sum()
 
 
-def recognize(samples, transcriber, voice_activity) -> tuple[Transcript, list[Transcript]]:
+def recognize(
+    samples, settings, transcriber, voice_activity
+) -> tuple[Transcript, list[Transcript]]:
     """Return the answer to a request on the whole path, and all transcripts until then."""
     scheduler, notes = Scheduler(), Notes()
     recognizer = Recognizer(
         Clip(samples), voice_activity, transcriber, notes, scheduler, StateMachine()
     )  # fmt: skip
     recognizer.start()
-    settings = settings_from({'utterance.wait_for_speech': 60.0})
     answer = recognizer.record(settings).result()
     recognizer.close()
     scheduler.close()
     return answer, notes.transcripts
 
 
-def texts(name, samples, reference, transcriber, voice_activity) -> list[Text]:
+def texts(name, samples, reference, settings, transcriber, voice_activity) -> list[Text]:
     """Return the texts that the model finds in a clip."""
     default, without = (
         HallucinationFilterSettings(),
         HallucinationFilterSettings(min_evidence=NEVER),
     )
     found = []
-    for transcript in recognize(samples, transcriber, voice_activity)[1]:
+    for transcript in recognize(samples, settings, transcriber, voice_activity)[1]:
         hypothesis, utterance = transcript.hypothesis, transcript.utterance
         if hypothesis is None or utterance is None or not hypothesis.text.strip():
             continue
@@ -203,6 +204,7 @@ def main() -> None:
     parser.add_argument('--speech', type=Path, help='a folder of recordings with their texts')
     parser.add_argument('--model', default=str(MODEL))
     parser.add_argument('--language', default='en', help='of the speech')
+    parser.add_argument('--beam-width', type=int, default=ModelSettings().beam_width)
     parser.add_argument('--details', action='store_true', help='a line for each text')
     arguments = parser.parse_args()
     if arguments.sounds:
@@ -218,6 +220,9 @@ def main() -> None:
         lambda step, _: print(f'model: {step}'),
     )
     voice_activity, console = VoiceActivity(), Console()
+    settings = settings_from(
+        {'utterance.wait_for_speech': 60.0, 'model.beam_width': arguments.beam_width}
+    )
     jobs = [(0, name, samples, '') for name, samples in clips.items()]
     for seed, (name, (samples, text)) in enumerate(said.items()):
         alone = np.concatenate([SILENCE, samples, SILENCE])
@@ -228,7 +233,7 @@ def main() -> None:
     titles = ('sounds', *('speech' + (f', {r} dB over noise' if r else '') for r in RATIOS))
     results: list[list[Text]] = [[] for _ in titles]
     for number, name, samples, reference in track(jobs, 'clips', console=console):
-        found = texts(name, samples, reference, transcriber, voice_activity)
+        found = texts(name, samples, reference, settings, transcriber, voice_activity)
         results[number] += found
         if arguments.details:
             for text in found:

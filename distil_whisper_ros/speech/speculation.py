@@ -106,7 +106,9 @@ class Speculation:
         """Start to transcribe an utterance that goes on."""
         self._frames_since_partial = 0
         model = self._named(self.request.settings.model, utterance)
-        model = replace(model, word_timestamps=False)
+        # What is in doubt is not searched: the words behind it will settle it.
+        width = model.beam_width or 1
+        model = replace(model, word_timestamps=False, beam_width=width)
         self._partial = self.submit(Priority.PARTIAL, utterance, model)
         self._show_when_done(self._partial, utterance, self._agreement.push)
 

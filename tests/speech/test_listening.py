@@ -425,6 +425,24 @@ class TestPartial:
         assert request.result(5).accepted
         assert aborted.is_set()
 
+    @pytest.mark.parametrize('width, partial', [(0, 1), (1, 1), (5, 5)])
+    def test_what_is_in_doubt_is_not_searched(self, make, width, partial):
+        widths: list[tuple[bool, int]] = []
+
+        def transcribe(utterance, settings, turn):
+            widths.append((settings.word_timestamps, settings.beam_width))
+            return said(utterance)
+
+        recognizer, stream, notes = make(transcribe)
+        notes.reads_along = True
+        request = recognizer.record(with_settings(partial__period=0.1, model__beam_width=width))
+        for _ in range(20):
+            stream.say('S')
+            stream.wait_empty()
+        stream.say('_' * 8)
+        assert request.result(5).accepted
+        assert set(widths) == {(False, partial), (True, width)}
+
     def test_agreement(self):
         agreement = LocalAgreement()
         assert agreement.push('go for') == ''
