@@ -264,7 +264,8 @@ def main() -> None:
             heard = with_noise(heard, decibels, number)
         rows[name].add(reference, hear(heard, settings, transcriber, voice_activity))
     minutes = sum(len(samples) for samples, _ in clips) / RATE / 60
-    print(f'{options.folder}: {len(clips)} recordings, {minutes:.1f} minutes')
+    noun = 'recording' if len(clips) == 1 else 'recordings'
+    print(f'{options.folder}: {len(clips)} {noun}, {minutes:.1f} minutes')
     show(rows, console)
     short = [clip for clip in clips if len(clip[0]) <= LONGEST * RATE]
     latencies = []

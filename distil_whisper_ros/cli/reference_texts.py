@@ -17,8 +17,8 @@ LAYOUTS = (
 
 
 def reference_texts(folder: Path) -> dict[Path, str]:
-    """Return the text of each recording below a folder, by its path."""
-    return {path: text for path, text in _texts(folder) if text}
+    """Return the text of each recording below a folder, by its path; "..." is no text."""
+    return {path: text for path, text in _texts(folder) if any(map(str.isalnum, text))}
 
 
 def _texts(folder: Path) -> Iterator[tuple[Path, str]]:

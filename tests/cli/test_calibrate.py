@@ -46,10 +46,12 @@ def test_the_texts_of_a_folder(tmp_path):
     (tmp_path / 'transcripts.tsv').write_text('a.wav\tgo left\n')
     (tmp_path / 'deeper/1.trans.txt').write_text('1-1 GO RIGHT\n')
     (tmp_path / 'stop.txt').write_text('stop\n')
+    (tmp_path / 'noise.txt').write_text('...\n')
     texts = reference_texts(tmp_path)
     assert texts[tmp_path / 'a.wav'] == 'go left'
     assert texts[tmp_path / 'deeper/1-1.flac'] == 'GO RIGHT'
     assert texts[tmp_path / 'stop.wav'] == 'stop'
+    assert tmp_path / 'noise.wav' not in texts
 
 
 def test_a_plot_without_matplotlib_is_one_sentence(tmp_path, monkeypatch):
