@@ -59,8 +59,8 @@ class TurnDetector:
 
     @property
     def busy(self) -> bool:
-        """Whether it computes, or will at once."""
-        return not self._scheduler.idle
+        """Whether it judges a pause, or will at once; not while it finds and loads the model."""
+        return self._session is not None and not self._scheduler.idle
 
     def close(self) -> None:
         """End every job, and free the memory."""

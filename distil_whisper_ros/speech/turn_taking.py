@@ -21,7 +21,7 @@ SHORT_PAUSE = 0.096  # s: the margin behind the last word that the transcription
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
 DOUBTED = 0.4  # below it, the full stop is doubted
-CERTAIN = 0.98  # probability of Smart Turn from which a text without a full stop does not matter
+CERTAIN = 0.98  # probability of Smart Turn from which a text without an end does not matter
 SURE = 0.95  # from which a single word is all
 LIKELY = 0.9  # from which the model's doubt about its full stop does not matter
 PROBABLE = 0.75  # from which a full stop is enough that is neither believed nor doubted
@@ -29,20 +29,21 @@ UNLIKELY = 0.9  # below it, a text without a full stop goes on
 UNSURE = 0.4  # below it, a text with a doubtful full stop goes on
 SHORT = 1.0  # s of speech, below which a voice alone tells little
 SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
-SENTENCE_ENDS = tuple('.!?。！？।')
-QUESTION_MARKS = ('?', '？')
+SENTENCE_ENDS = tuple('.!?。！？।؟')
+QUESTION_MARKS = ('?', '？', '؟')
 BROKEN_OFF = ('...', '…', '-')
-CLOSING = '"\'”’»)]'  # they may come behind the end of a sentence
+CLOSING = '"\'“”’»」』)] \u00a0\u202f'  # they may come behind the end of a sentence
 NUMBERS = frozenset(
-    'one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen '
-    'sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety '
-    'hundred thousand'.split()
+    'zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen '
+    'fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty '
+    'ninety hundred thousand'.split()
 )
 # Words after which a number wants a unit: "go forward ten".
 MEASURING = frozenset(
     'forward forwards back backward backwards ahead left right up down turn rotate move drive go '
-    'wait for about'.split()
+    'wait for about by clockwise counterclockwise anticlockwise'.split()
 )
+NO_NUMBERS = (['left', 'one'], ['right', 'one'])
 # English words that hardly a sentence ends with, of which some end a question ("where are you
 # from?"), and others that few end with.
 QUESTION_ENDS = frozenset(
@@ -54,10 +55,10 @@ NEVER_LAST = QUESTION_ENDS | frozenset(
 )
 PRONOUNS = frozenset(('i', 'we', 'they', 'he', 'she'))
 OTHERS = (
-    'her each some so when that which who whose whom what how where why as in on through across '
-    'behind above below under over around near along against during about is are was were am be '
+    'her each some so when that which who whose whom what how where why as through across '
+    'behind above below under near against during about is are was were am be '
     'been being has have had do does did will would can could shall should may might must very '
-    "too quite more most i'm we're please um uh er"
+    "too quite most i'm we're um uh er"
 )
 RARELY_LAST = NEVER_LAST | PRONOUNS | frozenset(OTHERS.split())
 
@@ -99,14 +100,15 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
         longer = any(command.startswith(f'{whole} ') for command in known)
         return TextEvidence.UNKNOWN if longer else TextEvidence.COMMAND
     text = text.rstrip(CLOSING)
+    english = hypothesis.language in ('', 'en')
     stops = text.endswith(SENTENCE_ENDS) and not text.endswith(BROKEN_OFF)
     if len(said) == 1:
-        if said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops):
+        if english and (said[0] in NEVER_LAST or (said[0] in PRONOUNS and not stops)):
             return TextEvidence.OPEN
         return TextEvidence.WORD if stops else TextEvidence.UNKNOWN
     confidence = hypothesis.segments[-1].end_confidence
     sure = stops and (confidence is None or confidence >= CONFIDENT)
-    if _wants_more(said, sure, text.endswith(QUESTION_MARKS)):
+    if english and _wants_more(said, sure, text.endswith(QUESTION_MARKS)):
         return TextEvidence.OPEN
     if sure:
         return TextEvidence.COMPLETE
@@ -121,12 +123,13 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
 
 
 def _wants_more(said: list[str], sure: bool, asks: bool) -> bool:
-    """Return whether the last words of a text want more.
+    """Return whether the last words of an English text want more.
 
     `sure` tells whether its full stop is believed; `asks` whether that is a question mark.
     """
     before = next((word for word in reversed(said) if word not in NUMBERS), '')
-    if said[-1] in NUMBERS and before in MEASURING:  # a unit
+    # A unit; but "take the left one" is complete.
+    if said[-1] in NUMBERS and before in MEASURING and said[-2:] not in NO_NUMBERS:
         return True
     if not sure:
         return said[-1] in RARELY_LAST
@@ -148,7 +151,7 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
     if text is TextEvidence.COMMAND:
         return at_once, Ending.COMMAND
     if text is TextEvidence.OPEN:
-        return wait
+        return silence if probability >= CERTAIN else wait
     threshold = SURE if short else settings.turn_threshold
     if text is TextEvidence.COMPLETE and probability >= threshold:
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT

@@ -4,6 +4,8 @@ The encoder of transformers insists on 30 s. The first positions alone give the 
 there is silence after the speech: see `audio_context.py`.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch.nn import functional
 
 from .attention import Attention, fused_attention, Heads
 from .quantization import fused_linear
+from .threads import one_core_less
 
 # As in transformers: float16 ends at 65504, and large models come near it between layers.
 LARGEST = torch.finfo(torch.float16).max - 1000
@@ -31,6 +34,8 @@ class Encoder:
         With `release` too, the encoder of `model` loses these weights, and cannot be used.
         """
         self.attention = attention
+        self.shares_cores: Callable[[], bool] = bool
+        """Tells whether something else computes beside, to which a core is left."""
         encoder = model.get_encoder()
         self._encoder = encoder
         self._layers = [_Layer(layer, int8, release) for layer in encoder.layers]
@@ -42,14 +47,20 @@ class Encoder:
         `features` is a log-mel spectrogram of shape (batch, mel bands, frames); two frames make a
         position.
         """
-        x = functional.gelu(self._encoder.conv1(features))
-        x = functional.gelu(self._encoder.conv2(x)).transpose(1, 2)
-        x = x + self._positions[: x.shape[1]]
+        with self._free_cores():
+            x = functional.gelu(self._encoder.conv1(features))
+            x = functional.gelu(self._encoder.conv2(x)).transpose(1, 2)
+            x = x + self._positions[: x.shape[1]]
         for layer in self._layers:
-            x = layer(x, self.attention)
+            with self._free_cores():  # what computes beside may have ended
+                x = layer(x, self.attention)
             if x.dtype == torch.float16:
                 x = x.clamp(-LARGEST, LARGEST)
         return self._encoder.layer_norm(x)
+
+    def _free_cores(self) -> AbstractContextManager[None]:
+        on_cpu = self._positions.device.type == 'cpu'
+        return one_core_less() if on_cpu and self.shares_cores() else nullcontext()
 
 
 class _Layer:

@@ -1,7 +1,7 @@
 """One decode of clips: features, encoder, language, decoder."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 import time
 
@@ -18,7 +18,6 @@ from .decoding.types import DecodingOptions, DecodingResult
 from .model import Whisper
 from .phrase_trees import PhraseTrees
 from .prompt import Prompts
-from .threads import one_core_less
 
 # Times as likely as the language of the segment before, from which another language is believed.
 LANGUAGE_CHANGE = 4.0
@@ -54,19 +53,12 @@ class Call:
 class SegmentDecoder:
     """Decode clips with a loaded Whisper."""
 
-    def __init__(
-        self,
-        whisper: Whisper,
-        on_notice: Callable[[str], None],
-        shares_cores: Callable[[], bool] = bool,
-    ) -> None:
+    def __init__(self, whisper: Whisper, on_notice: Callable[[str], None]) -> None:
         """Decode with `whisper`.
 
-        `on_notice` is called with a sentence when a prompt is too long; `shares_cores` tells
-        whether something else computes beside.
+        `on_notice` is called with a sentence when a prompt is too long.
         """
         self.whisper = whisper
-        self._shares_cores = shares_cores
         self.prompts = Prompts(whisper.tokenizer, whisper.max_target_positions, on_notice)
         self._trees = PhraseTrees(whisper.tokenizer)
         self._hotwords: tuple[tuple[str, ...], Hotwords | None] = ((), None)  # of the latest ones
@@ -84,18 +76,6 @@ class SegmentDecoder:
         Fills in the `languages` that are not known yet. Each language is a batch of its own, since
         the language is a part of what a decoder begins with.
         """
-        on_cpu = self.whisper.device.type == 'cpu'
-        with one_core_less() if on_cpu and self._shares_cores() else nullcontext():
-            return self._decode(clips, languages, before, size, call)
-
-    def _decode(
-        self,
-        clips: Sequence[Clip],
-        languages: list[str],
-        before: str,
-        size: int,
-        call: Call,
-    ) -> list[DecodingResult]:
         whisper = self.whisper
         call.context.check()
         with call.clock('features'):

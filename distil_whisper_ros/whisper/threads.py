@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+import os
 
 import torch
 
@@ -22,7 +23,8 @@ def one_core_less() -> AbstractContextManager[None]:
     The threads of a product wait for the slowest of them. Where there are as many as cores, and
     one has to share its core, all are slower than without it. See docs/measurements.md.
     """
-    return _threads(max(1, torch.get_num_threads() - 1))
+    cores = len(os.sched_getaffinity(0))
+    return _threads(max(1, min(torch.get_num_threads(), cores - 1)))
 
 
 @contextmanager

@@ -43,7 +43,7 @@ class Transcriber:
         `progress` is called with the present step and the part of it that is done, from 0 to 1;
         `on_notice` with a sentence when a prompt is too long; `on_resting` when `rest` has freed
         the model, and when it is loaded again; `shares_cores` tells whether something else
-        computes beside, to which a core is left.
+        computes beside, to which the encoder leaves a core.
         Raises ModelError or SettingError with a sentence that tells the remedy.
         """
         self.settings = settings
@@ -72,7 +72,7 @@ class Transcriber:
         whisper = translate_errors(
             lambda: self._load_whisper(progress), self.settings.id, self.device
         )
-        decoder = SegmentDecoder(whisper, self._on_notice, self._shares_cores)
+        decoder = SegmentDecoder(whisper, self._on_notice)
         builder = SegmentBuilder(whisper, self.settings.id, self.precision)
         return SegmentTranscriber(decoder, builder)
 
@@ -88,6 +88,8 @@ class Transcriber:
             self._int8,
             lambda notice: self._on_notice(notice),
         )
+        if whisper.encoder is not None:
+            whisper.encoder.shares_cores = self._shares_cores
         if settings.assistant:
             progress(f'loading {settings.assistant}', 0.0)
             folder = find_model(

@@ -68,8 +68,8 @@ def test_the_transcriber_leaves_a_core_to_turn_detection(monkeypatch):
     turns = UtteranceSettings(turn_model=str(TURN_MODEL))
     parts = load(Settings(model=model, utterance=turns), count(), reports)
     try:
-        shares = parts.transcriber._segments.decoder._shares_cores
-        wait_for(lambda: not shares(), 30, 'the end of loading')
+        shares = parts.transcriber._whisper.encoder.shares_cores
+        assert parts.turn_detector.load().future.result(30) and not shares()
         monkeypatch.setattr(turn_detector, 'judged', lambda *_: answer.wait(30) and 0.5)
         job = parts.turn_detector.ask(np.zeros(1600, np.float32))
         assert job is not None and shares()

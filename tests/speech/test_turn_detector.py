@@ -15,6 +15,7 @@ import unpack_smart_turn
 
 from distil_whisper_ros.audio.log_mel import log_mel
 from distil_whisper_ros.core.errors import ModelError
+from distil_whisper_ros.speech import turn_detector
 from distil_whisper_ros.speech.turn_detector import HEARD, load, TurnDetector
 from distil_whisper_ros.whisper.checkpoint import find_turn_model
 from distil_whisper_ros.whisper.checkpoint import TURN_MODEL as FILE
@@ -63,24 +64,35 @@ def test_the_spectrogram_keeps_no_other_core_busy():
     assert float(ran.stdout) < 1.5
 
 
-def test_it_is_busy_until_it_has_answered():
-    find, found = threading.Event(), threading.Event()
+def test_it_is_busy_until_it_has_answered_but_not_while_it_loads(monkeypatch):
+    asked, found, judging, answer = (threading.Event() for _ in range(4))
 
-    def wait():
-        find.set()
+    def find():
+        asked.set()
         assert found.wait(30)
-        raise ModelError('there is none')
+        return find_turn_model(str(TURN_MODEL), True, untold)
 
-    detector = TurnDetector(wait)
+    def judge(*_):
+        judging.set()
+        assert answer.wait(30)
+        return 0.5
+
+    detector = TurnDetector(find)
     try:
         assert not detector.busy
-        job = detector.load()
-        assert find.wait(30) and detector.busy
+        loading = detector.load()
+        assert asked.wait(30) and not detector.busy  # a download may take minutes
         found.set()
-        assert job.future.result(30) is False
+        assert loading.future.result(30)
+        monkeypatch.setattr(turn_detector, 'judged', judge)
+        job = detector.ask(PAUSE)
+        assert judging.wait(30) and detector.busy
+        answer.set()
+        assert job is not None and job.future.result(30) == 0.5
         wait_for(lambda: not detector.busy, 5, 'the end of its work')
     finally:
         found.set()
+        answer.set()
         detector.close()
 
 

@@ -70,6 +70,15 @@ def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
         ('"I have done it."', 0.9, TextEvidence.COMPLETE),
         ('(I have done it.)', 0.9, TextEvidence.COMPLETE),
         ('He said, “I might even...”', 0.9, TextEvidence.BROKEN_OFF),
+        ('Turn around.', 0.3, TextEvidence.DOUBTFUL),
+        ('Bring me some more', 0.9, TextEvidence.UNFINISHED),
+        ('« Je viens. »', 0.9, TextEvidence.COMPLETE),
+        ('„Ich komme.“', 0.9, TextEvidence.COMPLETE),
+        ('هل أنت هنا؟', 0.9, TextEvidence.COMPLETE),
+        ('Turn by 90.', 0.9, TextEvidence.OPEN),
+        ('Turn clockwise 90.', 0.9, TextEvidence.OPEN),
+        ('Go forward 0.5.', 0.9, TextEvidence.OPEN),
+        ('Take the left one.', 0.9, TextEvidence.COMPLETE),
         ('3 1 0 0 2', 0.7, TextEvidence.UNKNOWN),
         ('...', 0.9, TextEvidence.UNKNOWN),
         ('', 0.9, TextEvidence.UNKNOWN),
@@ -77,6 +86,21 @@ def hypothesis(text: str, end_confidence: float | None = 0.9) -> Hypothesis:
 )
 def test_what_a_text_tells(text, end_confidence, evidence):
     assert text_evidence(hypothesis(text, end_confidence)) is evidence
+
+
+@pytest.mark.parametrize(
+    ('text', 'language', 'evidence'),
+    [
+        ('Mach das Licht an.', 'de', TextEvidence.COMPLETE),
+        ('Mach das Licht an', 'de', TextEvidence.UNFINISHED),
+        ('Il y en a.', 'fr', TextEvidence.COMPLETE),
+        ('This is an.', 'en', TextEvidence.OPEN),
+        ('An.', 'de', TextEvidence.WORD),
+        ('An.', 'en', TextEvidence.OPEN),
+    ],
+)
+def test_the_words_that_want_more_are_english(text, language, evidence):
+    assert text_evidence(replace(hypothesis(text), language=language)) is evidence
 
 
 def test_a_command_counts_only_whole():
@@ -125,6 +149,7 @@ def test_a_command_counts_only_whole():
         (0.39, TextEvidence.DOUBTFUL, 2.0, WAIT, Ending.SILENCE),
         (0.89, TextEvidence.UNFINISHED, 2.0, WAIT, Ending.SILENCE),
         (0.97, TextEvidence.OPEN, 0.3, WAIT, Ending.SILENCE),
+        (0.98, TextEvidence.OPEN, 2.0, SILENCE, Ending.SILENCE),
         (0.05, TextEvidence.WORD, 2.0, SILENCE, Ending.SILENCE),
         # A short word never waits for longer than before.
         (0.05, TextEvidence.UNFINISHED, 0.5, SILENCE, Ending.SILENCE),

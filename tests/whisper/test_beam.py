@@ -154,6 +154,35 @@ def test_only_what_is_in_doubt_is_searched():
     assert greedy.text != beam.text  # so that the search had an effect
 
 
+@pytest.mark.parametrize('memory', [0, 1])
+def test_a_search_without_memory_leaves_the_greedy_text(monkeypatch, memory):
+    noisy, notices = utterances()[43][0], []
+    whisper = Transcriber(ModelSettings(id=str(MODEL), warm_up=False), on_notice=notices.append)
+    decoders, left = whisper._whisper.decoders, [memory]
+
+    def full(call):
+        def attempt(*args):
+            if left[0] == 0:
+                raise torch.OutOfMemoryError('out of memory')
+            left[0] -= 1
+            return call(*args)
+
+        return attempt
+
+    for name in ('decode', 'decode_on', 'decode_beside_greedy'):
+        monkeypatch.setattr(decoders.beam, name, full(getattr(decoders.beam, name)))
+    greedy, found = (
+        whisper(Utterance.whole(noisy), ModelSettings(id=str(MODEL), beam_width=width))
+        for width in (1, 0)
+    )
+    assert found.searched == bool(memory)
+    if not memory:
+        assert found.text == greedy.text
+        assert notices == [
+            'a beam search failed (out of memory): the text is that of greedy decoding'
+        ]
+
+
 def test_one_unlikely_token_makes_a_text_doubtful():
     assert not is_doubtful([1, 2], [-0.1, -0.4, -1.9], True)  # the end token does not count
     assert is_doubtful([1, 2], [-0.1, -0.8, -0.1], True)

@@ -58,7 +58,7 @@ class Decoders:
         `states` has the shape (batch, positions, d_model); there is a result for each row.
         """
         if options.beam_width == 0:
-            return self._decode_and_search(states, options, context)
+            return self._search_or_not(states, options, context)
         if self.greedy is None or (options.beam_width > 1 and self.beam is None):
             return self.transformers.decode(states, options, context)
         with one_thread() if self._int8 else nullcontext():
@@ -89,6 +89,19 @@ class Decoders:
                 'is slower'
             )
         return greedy.decode(states, options, context)
+
+    def _search_or_not(
+        self, states: torch.Tensor, options: DecodingOptions, context: JobContext
+    ) -> list[DecodingResult]:
+        """Decode greedily, and search what is in doubt, if there is the memory for it."""
+        try:
+            return self._decode_and_search(states, options, context)
+        except RuntimeError as error:
+            reason = first_line(error)
+        free_memory(states.device)
+        greedy = self.decode(states, replace(options, beam_width=1), context)
+        self._on_notice(f'a beam search failed ({reason}): the text is that of greedy decoding')
+        return greedy
 
     def _decode_and_search(
         self, states: torch.Tensor, options: DecodingOptions, context: JobContext
