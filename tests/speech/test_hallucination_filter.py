@@ -161,7 +161,8 @@ def recognize(transcriber):
     from distil_whisper_ros.speech.voice_activity import VoiceActivity
 
     voice_activity = VoiceActivity()
-    return lambda samples: recognize(samples, transcriber, voice_activity)[0]
+    settings = settings_from({'utterance.wait_for_speech': 60.0})
+    return lambda samples: recognize(samples, settings, transcriber, voice_activity)[0]
 
 
 @pytest.fixture(scope='module')
