@@ -25,8 +25,7 @@ CERTAIN = 0.98  # probability of Smart Turn from which a text without an end doe
 SURE = 0.95  # from which a single word is all
 LIKELY = 0.9  # from which the model's doubt about its full stop does not matter
 PROBABLE = 0.75  # from which a full stop is enough that is neither believed nor doubted
-UNLIKELY = 0.9  # below it, a text without a full stop goes on
-UNSURE = 0.4  # below it, a text with a doubtful full stop goes on
+UNSURE = 0.4  # below it, a text with a doubtful full stop goes on, and one without any
 SHORT = 1.0  # s of speech, below which a voice alone tells little
 SHORTER = 0.6  # s of speech, below which a text of several words tells little, too
 SENTENCE_ENDS = tuple('.!?。！？।؟')
@@ -70,6 +69,7 @@ class TextEvidence(Enum):
     WORD = 'it is a single word with a full stop'
     COMMAND = 'it is one of the commands'
     COMPLETE = 'it ends as a sentence does'
+    RARE = 'its full stop is believed, but few sentences end with its last word'
     POSSIBLE = 'it ends with a full stop that the model neither believes nor doubts'
     DOUBTFUL = 'it ends with a full stop that the model doubts'
     UNFINISHED = 'it does not end as a sentence does'
@@ -111,7 +111,8 @@ def text_evidence(hypothesis: Hypothesis, commands: Iterable[str] = ()) -> TextE
     if english and _wants_more(said, sure, text.endswith(QUESTION_MARKS)):
         return TextEvidence.OPEN
     if sure:
-        return TextEvidence.COMPLETE
+        rare = english and said[-1] in RARELY_LAST - QUESTION_ENDS
+        return TextEvidence.RARE if rare else TextEvidence.COMPLETE
     if said[-1] in NUMBERS:  # the model writes no full stop behind a row of digits
         return TextEvidence.UNKNOWN
     if text.endswith(BROKEN_OFF):
@@ -157,6 +158,7 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
         return at_once, Ending.SMART_TURN if probability >= SURE else Ending.TEXT
     enough = {
         TextEvidence.WORD: SURE,
+        TextEvidence.RARE: SURE,
         TextEvidence.POSSIBLE: SURE if short else PROBABLE,
         TextEvidence.DOUBTFUL: SURE if short else LIKELY,
         TextEvidence.UNFINISHED: CERTAIN,
@@ -165,7 +167,7 @@ def required_pause(evidence: Evidence, settings: UtteranceSettings) -> tuple[flo
         return at_once, Ending.SMART_TURN
     expected = {
         TextEvidence.DOUBTFUL: UNSURE,
-        TextEvidence.UNFINISHED: UNLIKELY,
+        TextEvidence.UNFINISHED: UNSURE,
         TextEvidence.BROKEN_OFF: CERTAIN,
     }
     goes_on = text in expected and probability < expected[text]
