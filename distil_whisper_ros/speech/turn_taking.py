@@ -20,7 +20,7 @@ from .command_matcher import plain
 SHORT_PAUSE = 0.096  # s: the margin behind the last word that the transcription gets
 # Chosen on people's sentences with pauses set in between their words: see benchmarks/turns.py.
 CONFIDENT = 0.5  # probability of the end of a text from which its full stop is believed
-DOUBTED = 0.4  # below it, the full stop is doubted
+DOUBTED = 0.36  # below it, the full stop is doubted
 CERTAIN = 0.98  # probability of Smart Turn from which a text without an end does not matter
 SURE = 0.95  # from which a single word is all
 LIKELY = 0.9  # from which the model's doubt about its full stop does not matter
