@@ -147,8 +147,8 @@ class ModelSettings(ParameterGroup):
     beam_width: int = parameter(
         1,
         'Beam width. 1 (greedy) is the fastest. 5 has fewer wrong words in sentences in noise, '
-        'but more in single words. 0 decodes greedily, and what is in doubt again with 6: fewer '
-        'wrong words in both.',
+        'but more in single words. 0 is automatic: greedy, and what is in doubt again with 6. It '
+        'has fewer wrong words in both.',
         low=0, high=16,
     )  # fmt: skip
     max_new_tokens: int = parameter(

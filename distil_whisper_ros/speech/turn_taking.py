@@ -42,7 +42,7 @@ MEASURING = frozenset(
     'forward forwards back backward backwards ahead left right up down turn rotate move drive go '
     'wait for about by clockwise counterclockwise anticlockwise'.split()
 )
-NO_NUMBERS = (['left', 'one'], ['right', 'one'])
+NO_NUMBERS = (['left', 'one'], ['right', 'one'])  # "take the left one" is complete
 # English words that hardly a sentence ends with, of which some end a question ("where are you
 # from?"), and others that few end with.
 QUESTION_ENDS = frozenset(
@@ -129,8 +129,7 @@ def _wants_more(said: list[str], sure: bool, asks: bool) -> bool:
     `sure` tells whether its full stop is believed; `asks` whether that is a question mark.
     """
     before = next((word for word in reversed(said) if word not in NUMBERS), '')
-    # A unit; but "take the left one" is complete.
-    if said[-1] in NUMBERS and before in MEASURING and said[-2:] not in NO_NUMBERS:
+    if said[-1] in NUMBERS and before in MEASURING and said[-2:] not in NO_NUMBERS:  # a unit
         return True
     if not sure:
         return said[-1] in RARELY_LAST
