@@ -16,7 +16,7 @@ from std_msgs.msg import Bool
 
 from distil_whisper_ros.speech.command_matcher import plain
 
-SAID = 'go forward 10 meters'
+SAID = 'go forward ten meters'
 PAUSE = np.zeros(RATE, np.float32)
 
 

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 
 from distil_whisper_ros.speech.command_matcher import plain
 
-SAID = 'go forward 10 meters'
+SAID = 'go forward ten meters'
 
 
 @pytest.fixture(scope='module')

@@ -8,7 +8,7 @@ from std_msgs.msg import Empty
 
 from distil_whisper_ros.speech.command_matcher import plain
 
-SAID = 'go forward 10 meters'
+SAID = 'go forward ten meters'
 
 
 def trimmed(samples: np.ndarray) -> np.ndarray:
