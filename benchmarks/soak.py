@@ -9,7 +9,8 @@ microphone`). The clock of that microphone runs `--speed` times as fast as the w
 the node's own memory, threads and open files are read. Checked are:
 
 - every utterance is published once;
-- after the first SETTLED utterances memory stays within 5 %, and threads and files are constant;
+- after the first SETTLED utterances memory stays within 5 %, files are constant, and so are
+  threads, but for those that rclpy's executor starts when it needs them;
 - the last tenth takes as long to process as the first.
 
 Writes benchmarks/results/soak-SOURCE.png, and exits with 1 if a check fails.
@@ -38,6 +39,7 @@ PAUSE = 1.2  # s after each utterance; it ends after 0.7 s
 ROUND = 100  # utterances of the recording, which is played again and again
 SHORTEST = 20  # utterances of a part that is compared
 SETTLED = 100  # utterances until the allocator and the caches are full
+LAZY_THREADS = 5  # rclpy's executor starts its 6 threads one by one, as it needs them
 MAX_GROWTH = 0.05  # of the memory
 MAX_SLOWER = 0.25  # of the processing time: other programs use the processor, too
 TIMEOUT = 60.0  # s for the next transcript
@@ -148,7 +150,7 @@ class Soak:
             found.append(f'{len(self.ids) - len(set(self.ids))} transcripts came twice')
         if memory > MAX_GROWTH:
             found.append(f'memory grew by {memory:+.1%}')
-        if threads > 0:
+        if threads > LAZY_THREADS:
             found.append(f'{threads} threads were added')
         if files > 0:
             found.append(f'{files} files were left open')

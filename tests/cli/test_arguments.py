@@ -104,7 +104,7 @@ def test_the_doctor_is_interrupted():
     for line in process.stdout:
         if b'ROS' in line:
             break
-    time.sleep(1)  # it asks for nodes
+    time.sleep(0.2)  # it asks for nodes
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (130, b'')

@@ -57,7 +57,7 @@ def test_a_wrong_path_and_recordings_without_text(tmp_path):
     soundfile.write(tmp_path / 'left.wav', goforward(), RATE)
     (tmp_path / 'go.txt').write_text('go forward ten meters')
     done = run(tmp_path, '--ratios', 'clean', '--real-time', 0)
-    assert done.returncode == 0 and '1 recordings' in done.stdout
+    assert done.returncode == 0 and '1 recording,' in done.stdout
     assert f'left out: 1 of 2 recordings have no text, as {tmp_path / "left.wav"}' in done.stderr
 
 
@@ -71,7 +71,7 @@ def test_librispeech_and_a_recording_that_cannot_be_read(tmp_path):
     )
     done = run(tmp_path, '--ratios', 'clean', '--real-time', 0)
     assert done.returncode == 0, done.stderr
-    assert '1 recordings' in done.stdout and '│ clean' in done.stdout and '0.000' in done.stdout
+    assert '1 recording,' in done.stdout and '│ clean' in done.stdout and '0.000' in done.stdout
     assert '1089-134686-0001.flac is not a recording that can be read' in done.stderr
     (chapter / '1089-134686-0000.flac').unlink()
     done = run(tmp_path, '--real-time', 0)
